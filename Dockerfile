@@ -24,7 +24,8 @@ COPY pyproject.toml README.md ./
 COPY noteflow_hooks noteflow_hooks
 COPY workers workers
 COPY migrations migrations
-RUN pip wheel --no-build-isolation --no-index --wheel-dir dist .
+COPY client client
+RUN pip wheel --no-build-isolation --no-index --wheel-dir dist . ./client
 RUN pip --python /opt/noteflow-hooks/bin/python install --no-index dist/*.whl
 # Bytecode that is valid by itself: what pip writes holds the time at which each file was unpacked.
 RUN /opt/noteflow-hooks/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/noteflow-hooks/lib

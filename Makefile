@@ -13,7 +13,7 @@ UV = uv==0.13.9
 # What `make audit` and `make release` ask and write with, in a venv of its own.
 AUDITORS = pip-audit==2.10.1 cyclonedx-bom==7.5.0 $(UV)
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+	--no-emit-index-url --no-emit-find-links --no-emit-package noteflow-hooks-client --custom-compile-command 'make lock'
 # What the image holds (prod) and is built with (build) is what the checks ran with.
 LIKE_DEV = $(UPGRADE) --constraint requirements/dev.lock
 
@@ -62,10 +62,11 @@ fmt: venv-dev ## format the code and fix what ruff can fix
 proto: venv-dev ## generate the gRPC code from the proto
 	@$(BIN)/python scripts/generate_proto.py
 
-pictures: venv-dev ## make the pictures of docs/dashboard.md and docs/flower.md
+pictures: venv-dev ## make the pictures of docs: the dashboard's, Flower's, and the drawings
 	@scripts/browser
 	@$(BIN)/python scripts/pictures.py
 	@$(BIN)/python scripts/flower_pictures.py
+	@$(BIN)/python scripts/drawings.py
 
 catalogue: venv-dev ## generate the event types' schemas, asyncapi.yaml and openapi.yaml
 	@$(BIN)/python scripts/generate_catalogue.py
@@ -85,6 +86,7 @@ lock: ## renew the lock files (all to their newest: make lock UPGRADE=--upgrade)
 	@$(COMPILE) $(LIKE_DEV) pyproject.toml --extra dashboard --extra flower --extra schemas --extra filters --extra metrics --extra tracing \
 		--output-file requirements/prod.lock
 	@$(COMPILE) $(LIKE_DEV) --group build --output-file requirements/build.lock
+	@$(COMPILE) $(LIKE_DEV) client/pyproject.toml --output-file requirements/client.lock
 
 kits: venv-dev ## run the receiver kits in their languages and under their frameworks, which it brings
 	@scripts/kits
@@ -92,7 +94,7 @@ kits: venv-dev ## run the receiver kits in their languages and under their frame
 audit: venv-audit ## say what is known to be vulnerable, or yanked, of what the lock files pin
 	@scripts/audit
 
-release: venv-dev venv-audit ## build the wheel, the same bytes each time, with its bill of materials and sums, into dist/
+release: venv-dev venv-audit ## build the wheels, the same bytes each time, with their bills of materials and sums, into dist/
 	@scripts/release
 
 clean: ## remove .venv, caches and reports; the data of demo and up stays

@@ -35,7 +35,7 @@ def main() -> None:
     for script in (venv / "bin").iterdir():
         if script.is_file() and not script.is_symlink():
             mend_script(script)
-    for line in venv.glob("lib/python*/site-packages/*noteflow_hooks.pth"):
+    for line in venv.glob("lib/python*/site-packages/*noteflow_hooks*.pth"):
         mend_import_path(line)
 
 

@@ -1,12 +1,15 @@
 """Generate the catalogue's files from the payload classes; with ``--check`` only exit with status 1 if one is stale.
 
-These are ``schemas/<event type>.<version>.json``, ``asyncapi.yaml`` and ``openapi.yaml``. With ``--release`` the
-schemas are also copied to ``schemas/released/``, by which a test sees that only additions were made since the release.
+These are ``schemas/<event type>.<version>.json``, ``asyncapi.yaml`` and ``openapi.yaml``, and the test kit's samples:
+the payloads for Python, and signed for other languages ``conformance/samples.json``. With ``--release`` the schemas are
+also copied to ``schemas/released/``, by which a test sees that only additions were made since the release.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -16,10 +19,19 @@ import yaml
 
 from noteflow_hooks import __version__
 from noteflow_hooks.domain.catalogue import CATALOGUE, EventType
+from noteflow_hooks.signing import DEFAULT_TOLERANCE_S
+from noteflow_hooks.testing import PRIVATE_KEY, PUBLIC_KEY, SECRET
+from noteflow_hooks.testing.samples import signed
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SCHEMAS: Final = ROOT / "schemas"
 RELEASED: Final = SCHEMAS / "released"
+PAYLOADS: Final = ROOT / "noteflow_hooks" / "testing" / "payloads.json"
+SAMPLES: Final = ROOT / "conformance" / "samples.json"
+#: The samples' ids and moment, which every receiver may fix its clock to.
+_EVENT_ID: Final = "0192f3c1-5b1e-7c42-9d0a-3f6e1c2b7a91"
+_DELIVERY_ID: Final = "0192f3c1-5b1e-7c42-9d0a-3f6e1c2b7a92"
+_SIGNED_AT: Final = 1769860800
 _INFO: Final = {
     "title": "NoteFlow Hooks",
     "version": __version__,
@@ -73,7 +85,50 @@ def generate() -> dict[Path, str]:
         for kind in CATALOGUE.values()
         for version in kind.versions
     }
-    return schemas | {ROOT / "asyncapi.yaml": _yaml(asyncapi()), ROOT / "openapi.yaml": _yaml(openapi())}
+    documents = {ROOT / "asyncapi.yaml": _yaml(asyncapi()), ROOT / "openapi.yaml": _yaml(openapi())}
+    return schemas | documents | {PAYLOADS: _json(payloads()), SAMPLES: _json(signed_samples())}
+
+
+def payloads() -> dict[str, dict[str, str]]:
+    """Return every type's example as it is sent, by the version of its payload."""
+    return {
+        str(kind.name): {str(version): kind.example_text(version) for version in kind.versions}
+        for kind in CATALOGUE.values()
+    }
+
+
+def signed_samples() -> dict[str, Any]:
+    """Return a request for each example, as receivers in any language are tested with: by a secret, by a key pair."""
+    vectors = [
+        vector
+        for name, versions in payloads().items()
+        for version, text in versions.items()
+        for vector in (
+            _vector(name, version, text, signed_by=SECRET, verified_by=SECRET, scheme="both"),
+            _vector(name, version, text, signed_by=PRIVATE_KEY, verified_by=PUBLIC_KEY, scheme="standard"),
+        )
+    ]
+    return {"about": "Made by scripts/generate_catalogue.py; docs/testing.md says how it is read.", "vectors": vectors}
+
+
+def _vector(name: str, version: str, text: str, *, signed_by: str, verified_by: str, scheme: str) -> dict[str, Any]:
+    made = signed(name, text.encode(), version=int(version), signed_by=(signed_by,), now=_SIGNED_AT)
+    event = dataclasses.replace(made, id=_EVENT_ID, delivery_id=_DELIVERY_ID)
+    return {
+        "name": f"{name}, version {version}, by {'a secret' if scheme == 'both' else 'a key pair'}",
+        "event_type": name,
+        "secrets": [verified_by],
+        "scheme": scheme,
+        "now": _SIGNED_AT,
+        "tolerance_s": DEFAULT_TOLERANCE_S,
+        "headers": event.headers,
+        "body_base64": base64.b64encode(event.body).decode(),
+        "expected": "ok",
+    }
+
+
+def _json(document: object) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
 def asyncapi() -> dict[str, Any]:

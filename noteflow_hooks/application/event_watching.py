@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -11,14 +11,16 @@ from noteflow_hooks.application.endpoints import find_webhook
 from noteflow_hooks.domain.catalogue import CATALOGUE
 from noteflow_hooks.domain.events import is_custom
 from noteflow_hooks.domain.fan_out import receives
+from noteflow_hooks.domain.filters import FilterAnswer, is_filterable
 from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.ports.filters import FilterEvaluator
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
@@ -38,14 +40,15 @@ class EventCriteria:
     types: frozenset[str] = frozenset()
     webhook_id: UUID | None = None
 
-    def is_met(self, event: Event, webhooks: Mapping[UUID, WebhookConfig]) -> bool:
-        """Tell whether an event meets them; ``webhooks`` has the endpoint as it is now, where it still is."""
+    def is_met(self, event: Event, found: EventLook) -> bool:
+        """Tell whether an event meets them; ``found`` has the endpoint as it is now, where it still is."""
         if self.types and event.event_type not in self.types:
             return False
         if self.webhook_id is None:
             return True
-        webhook = webhooks.get(self.webhook_id)
-        return webhook is not None and receives(webhook, event)
+        webhook = found.webhooks.get(self.webhook_id)
+        is_kept = (self.webhook_id, event.id) in found.kept_back
+        return webhook is not None and not is_kept and receives(webhook, event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,13 @@ class EventLook:
     until: Position
     #: Whether there is more behind that already.
     is_behind: bool
+    #: The endpoints and events of which the endpoint's filter holds the event back.
+    kept_back: frozenset[tuple[UUID, UUID]] = frozenset()
+
+    @property
+    def asks_filters(self) -> bool:
+        """Whether there is any filter to ask, which :func:`filtered` does."""
+        return any(each.options.filter for each in self.webhooks.values())
 
 
 def look(
@@ -71,6 +81,28 @@ def look(
     until = place_of(events[-1]) if is_behind else max(after, start_of(horizon), key=order_of)
     found = (unit.webhooks.get_by_id(each) for each in webhook_ids) if events else ()
     return EventLook(events, {each.id: each for each in found if each is not None}, until, is_behind)
+
+
+def filtered(found: EventLook, filters: FilterEvaluator | None) -> EventLook:
+    """Return the look with what filters hold back; where nothing can tell, nothing is.
+
+    May take as long as so many evaluations at their longest, 10 ms each: call it in a thread.
+    """
+    if filters is None:
+        return found
+    kept = ((each.id, event.id) for each in found.webhooks.values() for event in _held_back(found, each, filters))
+    return replace(found, kept_back=frozenset(kept))
+
+
+def _held_back(found: EventLook, webhook: WebhookConfig, filters: FilterEvaluator) -> Iterator[Event]:
+    """Yield the events that would go to that endpoint, and that its filter does not let pass, or fails on."""
+    text = webhook.options.filter
+    for event in found.events:
+        is_asked = text and event.target_webhook_id is None and is_filterable(event.event_type)
+        if is_asked and event.payload_erased_at is None and receives(webhook, event):
+            verdict = filters.evaluate(text, event_type=event.event_type, payload=event.payload)
+            if verdict.answer in (FilterAnswer.FILTERED, FilterAnswer.ERROR):
+                yield event
 
 
 def begin(unit: UnitOfWork, workspace_id: UUID, criteria: EventCriteria) -> Position:

@@ -122,6 +122,13 @@ def _late(_: object, __: str, server: str) -> NoteFlowHooksError:
     return UnavailableError(f"{server} did not answer in time")
 
 
+def _cancelled(_: object, words: str, server: str) -> NoteFlowHooksError:
+    """Return the error for a call that was ended: by a server that stops, unless gRPC says that it was the program."""
+    if words.startswith("Locally cancelled"):
+        return NoteFlowHooksError(words)
+    return UnavailableError(f"{server} ended the call")
+
+
 def _unavailable(_: object, words: str, server: str) -> NoteFlowHooksError:
     if words.lower().startswith(_UNREACHED):
         return _unreached(words, server)
@@ -166,4 +173,5 @@ _MAKERS: Final[dict[grpc.StatusCode, Make]] = {
     grpc.StatusCode.UNAUTHENTICATED: _unauthenticated,
     grpc.StatusCode.DEADLINE_EXCEEDED: _late,
     grpc.StatusCode.UNAVAILABLE: _unavailable,
+    grpc.StatusCode.CANCELLED: _cancelled,
 }

@@ -1,31 +1,25 @@
-"""A connection to the server: the stubs of its services. A token goes unencrypted to this machine alone."""
+"""A connection to the server: the stubs of its services, and what most programs do by one line."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final, Self
-
-import grpc
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from noteflow_hooks.client.batches import Batches
-from noteflow_hooks.client.calls import Authorizing, Translating
-from noteflow_hooks.errors import InvalidInputError, UnencryptedError
+from noteflow_hooks.client.calls import Calls
+from noteflow_hooks.client.opening import PATIENCE, TIMEOUT, checked, open_channel
+from noteflow_hooks.client.requests import event_request
+from noteflow_hooks.client.retrying import ATTEMPTS, new_key
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from datetime import timedelta
     from types import TracebackType
+
+    import grpc
 
     from noteflow_hooks.errors import NoteFlowHooksError
     from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-
-#: How long a call may take that names no timeout of its own.
-TIMEOUT: Final = timedelta(seconds=15)
-#: For how long the events of a batch are tried again that the server was not there for.
-PATIENCE: Final = timedelta(seconds=30)
-#: The environment's proxies are meant for the web: gRPC would send even calls to this machine through one.
-OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
 
 
 def connect(
@@ -36,6 +30,7 @@ def connect(
     server_name: str | None = None,
     plaintext: bool = False,
     timeout: timedelta = TIMEOUT,
+    attempts: int = ATTEMPTS,
 ) -> Client:
     """Return a client for the server at ``host:port`` or ``unix:path``; nothing is sent before the first call.
 
@@ -44,13 +39,25 @@ def connect(
     credentials the server must be on this machine, unless ``plaintext`` allows the token to go over the network
     unencrypted.
 
-    ``timeout`` is how long a call may take; a stream of audio may take any time. A call's own ``timeout``, in seconds,
-    goes before it: ``client.events.PublishEvent(request, timeout=2.5)``.
+    ``timeout`` is how long a call may take, with all its attempts; a stream of audio may take any time. A call's own
+    ``timeout``, in seconds, goes before it: ``client.events.PublishEvent(request, timeout=2.5)``.
+
+    ``attempts``, 1 to 5, is how often a call is attempted that the server was not there for, where a second time can do
+    no harm. Publishing, and what takes a ``request_id``, gets a key of its own for that, unless it has one; with 1,
+    nothing is made again and no key is made.
 
     Raises UnencryptedError where the token would go over the network unencrypted, and InvalidInputError for a token
     that can't be one.
     """
-    return Client(server, token, credentials=credentials, server_name=server_name, plaintext=plaintext, timeout=timeout)
+    return Client(
+        server,
+        token,
+        credentials=credentials,
+        server_name=server_name,
+        plaintext=plaintext,
+        timeout=timeout,
+        attempts=attempts,
+    )
 
 
 class Client:
@@ -85,17 +92,16 @@ class Client:
         server_name: str | None = None,
         plaintext: bool = False,
         timeout: timedelta = TIMEOUT,
+        attempts: int = ATTEMPTS,
     ) -> None:
         """Take what :func:`connect` takes."""
-        # gRPC's own error for what can't be sent would quote it.
-        if not token or not all("!" <= character <= "~" for character in token):
-            raise InvalidInputError(
-                "token", "is empty, or holds characters that no token has; visible ASCII is allowed"
-            )
-        if credentials is None and not plaintext and not _is_here(server):
-            raise UnencryptedError(f"{server} may be another machine, where a token does not go unencrypted")
-        self._channel = open_channel(server, credentials, server_name)
-        channel = grpc.intercept_channel(self._channel, Translating(server), Authorizing(token, timeout=timeout))
+        manner = checked(
+            server, token, credentials=credentials, plaintext=plaintext, timeout=timeout, attempts=attempts
+        )
+        self._channel = open_channel(server, credentials, server_name, attempts=attempts)
+        self._has_keys = manner.has_keys
+        # A stub uses of a channel what this one has.
+        channel = cast("grpc.Channel", Calls(self._channel, manner))
         #: MeetingService: meetings, their recordings and summaries.
         self.meetings = pb_grpc.MeetingServiceStub(channel)
         #: WebhookService: endpoints, deliveries and replays.
@@ -106,18 +112,36 @@ class Client:
         self.audit = pb_grpc.AuditServiceStub(channel)
         self._batches = Batches(self.events.PublishEvents, server)
 
+    def publish(
+        self,
+        event_type: str,
+        payload: Mapping[str, Any],
+        *,
+        idempotency_key: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> pb.Event:
+        """Publish one event, and return it as it is stored.
+
+        With the key of an earlier event of the same type and payload, that one is returned and nothing is stored.
+        Raises what a call raises, and InvalidInputError where the payload holds what JSON has not, such as a
+        ``datetime``.
+        """
+        key = new_key() if idempotency_key is None and self._has_keys else idempotency_key
+        request = event_request(event_type, payload, idempotency_key=key)
+        return self.events.PublishEvent(request, timeout=None if timeout is None else timeout.total_seconds())
+
     def publish_events(
         self,
         requests: Iterable[pb.PublishEventRequest],
         *,
         patience: timedelta = PATIENCE,
-        keyed: bool = False,
+        keyed: bool = True,
     ) -> list[pb.Event | NoteFlowHooksError]:
         """Publish any number of events, in their order; return for each the stored event, or why it is not stored.
 
-        They go in calls of up to 500. What was UNAVAILABLE is tried again for ``patience``, where it has an idempotency
-        key; another one may be stored all the same, and would be stored twice. ``keyed`` gives each that has none a key
-        of its own. Where the token may not make so many calls a second, this waits, too.
+        They go in calls of up to 500. What was UNAVAILABLE is tried again for ``patience``, by its idempotency key; one
+        that has none is given one. With ``keyed=False`` it is not, and not tried again: it may be stored all the same,
+        and would be stored twice. Where the token may not make so many calls a second, this waits, too.
 
         What the first call fails with as a whole is raised; of a later one it stands in the place of its events.
         """
@@ -134,24 +158,3 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def open_channel(
-    server: str, credentials: grpc.ChannelCredentials | None = None, server_name: str | None = None
-) -> grpc.Channel:
-    """Return a connection as a client's is, for services that need no token."""
-    if credentials is None:
-        return grpc.insecure_channel(server, options=OPTIONS)
-    named = () if server_name is None else (("grpc.ssl_target_name_override", server_name),)
-    return grpc.secure_channel(server, credentials, options=(*OPTIONS, *named))
-
-
-def _is_here(server: str) -> bool:
-    """Tell by its form alone whether the address is this machine: a name server's answer may change."""
-    if server.startswith("unix:"):
-        return True
-    host = server.rpartition(":")[0].removeprefix("[").removesuffix("]")
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

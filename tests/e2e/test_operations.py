@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil
@@ -20,6 +19,7 @@ from tests.support.machines import Machine
 from tests.support.receiver_connection import Answer
 from tests.support.steady_publisher import SteadyPublisher, posts
 from tests.support.waiting import until
+from tests.support.wheels import FOLDERS, build
 from tests.support.wire_client import WireClient
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def empty(folder: Path) -> Iterator[Machine]:
     with Machine(folder) as made:
         shutil.copytree(ROOT / "deploy", made.root / "deploy")
         shutil.copytree(ROOT / "requirements", made.root / "requirements")
-        build = ["-m", "hatchling", "build", "--target", "wheel", "--directory", str(made.root / "dist")]
-        subprocess.run([sys.executable, *build], cwd=ROOT, capture_output=True, check=True)
+        for distribution in FOLDERS:
+            build(distribution, made.root / "dist")
         yield made
 
 

@@ -52,5 +52,5 @@ def test_a_fresh_venv_starts_from_any_path(checkout: Path) -> None:
 
 def test_the_script_that_sets_up_mends_it() -> None:
     """Before it says that it is done."""
-    steps = (ROOT / "scripts" / "venv").read_text(encoding="utf-8").partition("-e .\n")[2]
+    steps = (ROOT / "scripts" / "venv").read_text(encoding="utf-8").partition("-e . -e ./client\n")[2]
     assert steps.startswith(".venv/bin/python -I -S scripts/any_path.py .venv")

@@ -191,6 +191,25 @@ def test_a_test_says_whether_it_arrived(command: Command, rig: SystemRig) -> Non
     assert command("webhooks", "test", webhook_id, "--json")[0] == 1
 
 
+def test_a_triggered_event_goes_to_its_endpoint_alone_and_its_failure_is_explained(
+    command: Command, rig: SystemRig
+) -> None:
+    """By a real worker, whatever the endpoint subscribes to."""
+    path = a_path()
+    webhook, other = rig.webhook(path, events=["recording.started"], max_retries=1), rig.webhook(a_path())
+    rig.receiver.script(path, Answer(404))
+    words = ["summary.generated", "--set", "title=Trial", "--webhook", webhook.id]
+    [made] = loaded(command("trigger", *words, "--json"))
+    [dead] = rig.settled(webhook, "dead")
+    assert (dead.event_id, dead.event_type) == (made["event_id"], "summary.generated")
+    assert rig.deliveries(other) == []
+    [request] = rig.receiver.wait_for(1, path=path)
+    assert json.loads(request.body)["title"] == "Trial"
+    told = loaded(command("deliveries", "diagnose", dead.id, "--json"))
+    assert (told["state"], "HTTP 404" in told["why"][0]) == ("Given up", True)
+    assert "knows no such path" in told["why"][2]
+
+
 def test_a_published_event_is_delivered_listed_and_sent_again(command: Command, rig: SystemRig) -> None:
     """The way of an operator through the commands."""
     path = a_path()

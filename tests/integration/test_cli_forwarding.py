@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import threading
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import uuid4
 
 import pytest
 
+from noteflow_hooks.cli.support import following_streams
 from noteflow_hooks.cli.support.forwarding import Forwarder, Forwarding, Posted
 from noteflow_hooks.cli.support.receiver import Received, Receiver
 from noteflow_hooks.errors import InvalidInputError, NoteFlowHooksError, UnavailableError
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import generate_secret, verify_signature, verify_standard
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -180,3 +183,42 @@ def test_a_server_that_was_never_there_or_refuses_is_not_waited_for() -> None:
     for error in (UnavailableError("no server answers"), InvalidInputError("types", "is not allowed")):
         with pytest.raises(type(error)):
             follow(Server([error]), Posts())
+
+
+class Dumb:
+    """A stream over a connection that leads nowhere: it says nothing more until it is cancelled."""
+
+    def __init__(self, *messages: pb.WatchEventsResponse) -> None:
+        self._messages = iter(messages)
+        self._cancelled = threading.Event()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> pb.WatchEventsResponse:
+        for message in self._messages:
+            return message
+        assert self._cancelled.wait(PATIENCE_S)
+        raise NoteFlowHooksError("cancelled")
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+
+def test_a_stream_without_heartbeats_is_begun_anew(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a router has forgotten the connection; what still comes is taken in meanwhile."""
+    monkeypatch.setattr(following_streams, "SILENCE_S", 0.05)
+    event, posts = an_event(), Posts()
+    streams: Iterator[Any] = iter([Dumb(told(cursor="1")), [told(event, cursor="2"), KeyboardInterrupt()]])
+
+    class Silent(Forwarding):
+        def begun(self, _: Client) -> Any:  # noqa: ANN401 - a stream
+            stream = next(streams)
+            return stream if isinstance(stream, Dumb) else Server(stream)._tell(self.request)  # noqa: SLF001 - the same stream
+
+    request = pb.WatchEventsRequest()
+    assert Silent(request, posts, as_json=True).keep_on(Server().connect, every_s=1)  # type: ignore[arg-type]  # as above
+    assert (posts.ids, request.cursor) == ([event.id], "2")
+    assert "said nothing for 0.05 s; waiting for it" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The documented program, against the wheel as it is published: what it does at a real server, and what mypy says."""
+"""The documented programs, with the wheel as it is published and nothing besides: what they do, and what mypy says."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import sysconfig
-import venv
-import zipfile
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -25,15 +22,22 @@ from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.persistence.memory import InMemoryDeliveryStore
 from noteflow_hooks.signing import verify_signature, verify_standard
 from tests.integration.rpc.world import World
+from tests.support.bare_venv import make
 from tests.support.builders import EXACT
 from tests.support.receiver import Receiver
 from tests.support.waiting import PATIENCE_S
 from tests.support.wake_ups import KeptWakeUps
+from tests.support.wheels import ROOT, build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT: Final = Path(__file__).parents[2]
+#: What the client says that it needs, with what grpcio needs; what its users run, and what types mypy has of all that.
+NEEDED: Final = (
+    *("googleapis-common-protos", "grpcio", "protobuf", "typing-extensions"),
+    *("pip", "pytest", "iniconfig", "packaging", "pluggy", "pygments"),
+    *("types-grpcio", "types-protobuf"),
+)
 #: What the program says once it is done for the first time.
 DONE: Final = re.compile(r"registered (\S+) with the secret, which is shown once: (\S+)\npublished (\S+)\n")
 
@@ -47,27 +51,29 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment where the wheel is installed, as it is published, beside all that it needs."""
+    """The interpreter of an environment that has what the client says it needs, where pip has installed its wheel."""
     folder = tmp_path_factory.mktemp("environment")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    venv.create(folder, symlinks=True)
-    packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder)}))
-    [wheel] = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(packages)
-    # What is installed here, less this checkout: a path file in a folder that one names is not read.
-    (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
+    make(folder, NEEDED)
+    wheel = build("noteflow-hooks-client", folder)
+    # It finds all that the wheel needs, or fails.
+    subprocess.run([folder / "bin" / "pip", "install", "--no-index", wheel], check=True, capture_output=True)
     return folder / "bin" / "python"
+
+
+def programs() -> dict[str, str]:
+    """Return the page's programs by what the page says that they are started as."""
+    page = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
+    found = re.findall(r"python (\w+\.py) .*?```python\n(.*?)```", page, re.DOTALL)
+    return dict(found)
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page's program, as it stands there."""
-    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "client.md").read_text(encoding="utf-8"), re.DOTALL)
-    path = tmp_path_factory.mktemp("program") / "tell.py"
-    path.write_text(code)
-    return path
+    """The page's first program, as it stands there; the other one is beside it."""
+    folder = tmp_path_factory.mktemp("program")
+    for name, code in programs().items():
+        (folder / name).write_text(code)
+    return folder / "tell.py"
 
 
 class Caller:
@@ -77,10 +83,10 @@ class Caller:
         self._program = program
         self._python = python
 
-    def start(self, server: str, token: str, url: str) -> subprocess.Popen[str]:
-        """Start it."""
+    def start(self, server: str, token: str, word: str, *, program: Path | None = None) -> subprocess.Popen[str]:
+        """Start it, or another one beside it."""
         return subprocess.Popen(
-            [str(self._python), str(self._program), url],
+            [str(self._python), str(program or self._program), word],
             cwd=self._program.parent,
             env={"HOOKS_SERVER": server, "HOOKS_TOKEN": token},
             stdout=subprocess.PIPE,
@@ -132,33 +138,57 @@ def test_it_says_what_is_wrong_with_its_endpoint(caller: Caller) -> None:
 
 
 def test_it_waits_for_a_server_that_is_away(caller: Caller, receiver: Receiver) -> None:
-    """And does the same in the end."""
+    """And does the same in the end, as if nothing had been."""
     address = free_address()
     world = World(bind=address)
     program = caller.start(address, world.token, receiver.url())
-    assert program.stdout is not None
-    assert program.stdout.readline() == f"no server answers at {address}; again in 1 s\n"
     with world:
         code, said = ended(program)
     assert code == 0
-    assert DONE.search(said)
+    assert DONE.fullmatch(said)
 
 
-def test_nothing_of_celery_or_sqlalchemy_comes_with_the_installed_client(python: Path) -> None:
-    """Which is the wheel's own."""
+def test_a_server_announces_its_meetings_from_an_event_loop(caller: Caller, program: Path) -> None:
+    """All at the same time, each once, however often it is run."""
+    with World() as world:
+        for _ in range(2):
+            started = caller.start(world.address, world.token, "20", program=program.with_name("announce.py"))
+            assert ended(started) == (0, "announced 20\n")
+        assert sorted(event.meeting_id or "" for event in world.events()) == sorted(f"m-{each}" for each in range(20))
+
+
+def test_nothing_of_celery_or_sqlalchemy_is_needed_by_the_installed_client(python: Path) -> None:
+    """It is the wheel's own, and none of them is there."""
     code = (
-        "import sys, noteflow_hooks.client; print(noteflow_hooks.__file__);"
-        "print(sorted({'celery', 'click', 'kombu', 'pydantic', 'sqlalchemy'} & set(sys.modules)))"
+        "import noteflow_hooks.client; from importlib.util import find_spec; print(noteflow_hooks.__file__);"
+        "print([name for name in ('celery', 'click', 'kombu', 'pydantic', 'sqlalchemy') if find_spec(name)])"
     )
     run = subprocess.run([str(python), "-I", "-c", code], capture_output=True, text=True, check=True)
     where, heavy = run.stdout.splitlines()
-    assert Path(where).is_relative_to(python.parents[1])
+    assert Path(where).is_relative_to(python.parents[1] / "lib")
     assert heavy == "[]"
+
+
+def test_a_receiver_s_tests_need_the_wheel_and_pytest_alone(python: Path, tmp_path: Path) -> None:
+    """As docs/testing.md has them: no server, and the fixtures are there without a word."""
+    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    for name, code in re.findall(r"\*(\w+\.py)\*.*?```python\n(.*?)```", page, re.DOTALL):
+        (tmp_path / name).write_text(code)
+    run = subprocess.run(
+        [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
+        cwd=tmp_path,
+        env={},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, "15 passed" in run.stdout) == (0, True), run.stdout + run.stderr
 
 
 def test_it_passes_the_strictest_types_against_the_installed_wheel(python: Path, program: Path) -> None:
     """The wheel says that it is typed, and its types are whole: what is wrong in a call is found."""
-    assert mypy(python, program) == (0, "Success: no issues found in 1 source file\n")
+    for each in programs():
+        assert mypy(python, program.with_name(each)) == (0, "Success: no issues found in 1 source file\n")
     for wrong, why in {
         "connect(7, 'nfh_x')": 'Argument 1 to "connect" has incompatible type "int"; expected "str"',
         "client.events.PublishEvent(pb.ListEventsRequest())": 'incompatible type "ListEventsRequest"',

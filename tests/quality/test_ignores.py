@@ -22,7 +22,7 @@ _REASONED: Final = (
     re.compile(r"pragma: no (?:cover|branch) - \S.*"),
     re.compile(r"mypy: \S+ - \S.*"),
 )
-#: A rule's code in a list of `pyproject.toml`, and what follows it.
+#: A rule's code in a list of `ruff.toml`, and what follows it.
 _RULE: Final = re.compile(r'^\s*"([A-Z]+\d*)",(.*)$', re.MULTILINE)
 #: The lists of rules that are not looked for: `ignore = [...]`, and those of some files alone.
 _LISTS: Final = re.compile(r'^(?:ignore|"[^"]+") = \[\n(.*?)^\]', re.MULTILINE | re.DOTALL)
@@ -57,7 +57,7 @@ def test_every_ignore_says_what_and_why() -> None:
 
 def test_every_rule_that_is_switched_off_says_why() -> None:
     """Everywhere or for some files."""
-    check_none(unreasoned_rules((ROOT / "pyproject.toml").read_text("utf-8")))
+    check_none(unreasoned_rules((ROOT / "ruff.toml").read_text("utf-8")))
 
 
 def test_an_ignore_without_a_reason_is_found(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
+from noteflow_hooks import __version__
 from tests.quality.sources import ROOT, check_none, paths, write
 
 if TYPE_CHECKING:
@@ -28,13 +29,14 @@ _ROOT_FILES: Final = frozenset(
         "logs",
         "parts",
         "printable",
+        "pytest_plugin",
         "redis_url",
         "setting_values",
         "signing",
     )
 ) | {"py.typed"}
 #: Where the picture of the layers stands in `docs/architecture.md`.
-_PICTURE: Final = re.compile(r"^## Who may import whom\n.*?^```\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_PICTURE: Final = re.compile(r"^## Who may import whom\n.*?^```text\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def strangers(package: Path) -> Iterator[str]:
@@ -92,10 +94,37 @@ def test_the_packages_root_holds_what_all_of_it_needs_and_rooms() -> None:
     assert {each.name for each in (ROOT / "noteflow_hooks").iterdir()} >= _ROOT_FILES
 
 
-def test_the_wheel_says_that_it_has_types() -> None:
-    """Otherwise who builds on it sees none of them (PEP 561)."""
-    packed = [str(file.distribution_path) for file in WheelBuilder(str(ROOT)).recurse_included_files()]
-    assert "noteflow_hooks/py.typed" in packed
+def _packed(project: Path) -> set[str]:
+    """Return the paths of what the project's wheel has."""
+    return {str(file.distribution_path) for file in WheelBuilder(str(project)).recurse_included_files()}
+
+
+def test_the_wheels_have_the_whole_package_between_them_and_nothing_twice() -> None:
+    """Both go into one folder: what stood in both, one would take away from the other."""
+    system, client = _packed(ROOT), _packed(ROOT / "client")
+    assert system & client == set()
+    packed = {each for each in system | client if each.startswith("noteflow_hooks/")}
+    # Migrations stand elsewhere in the checkout.
+    of_the_package = {each for each in packed if "/_migrations/" not in each}
+    assert of_the_package == {each for each in paths(ROOT) if each.startswith("noteflow_hooks/")}
+
+
+def test_the_client_s_wheel_says_that_it_has_types() -> None:
+    """And so does the system's, which needs it: otherwise who builds on it sees none of them (PEP 561)."""
+    assert "noteflow_hooks/py.typed" in _packed(ROOT / "client")
+
+
+def test_both_wheels_are_of_one_version_and_the_system_s_needs_the_client_s() -> None:
+    """A later one of either would find the other's files as they were."""
+    system, client = (_project(ROOT / place) for place in ("", "client"))
+    assert system["version"] == client["version"] == __version__
+    assert f"{client['name']}=={client['version']}" in system["dependencies"]
+    assert set(client["dependencies"]) <= set(system["dependencies"])
+
+
+def _project(folder: Path) -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+    return project
 
 
 def test_mypy_sees_all_that_is_ours() -> None:
@@ -151,7 +180,7 @@ def test_a_setting_that_makes_mypy_lenient_is_found(settings: dict[str, Any]) ->
 
 def test_a_picture_that_shows_other_layers_differs() -> None:
     """What stands behind two blanks is only said of a layer."""
-    page = "## Who may import whom\n\nText.\n\n```\nworkers\nb | c      two of them\nd\n```\n"
+    page = "## Who may import whom\n\nText.\n\n```text\nworkers\nb | c      two of them\nd\n```\n"
     assert drawn(page) == ["workers", "b | c", "d"]
 
 

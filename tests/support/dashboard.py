@@ -28,7 +28,7 @@ class Dashboard:
     """Serves on a port of its own until the block is left. It stays there while its gRPC server comes and goes."""
 
     def __init__(self, grpc: str, *, link: Path | None = None, **parts: Any) -> None:  # noqa: ANN401 - the parts' own
-        self.gateway = Gateway(lambda token: connect(grpc, token))
+        self.gateway = Gateway(lambda token: connect(grpc, token, attempts=1))
         self.sessions = Sessions(Sealer(SECRET))
         made: dict[str, Any] = {
             "gateway": self.gateway,

@@ -2,16 +2,76 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 
-from noteflow_hooks.client.calls import Authorizing
-from noteflow_hooks.client.connection import OPTIONS, TIMEOUT
+from noteflow_hooks.client.opening import OPTIONS, TIMEOUT
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from datetime import timedelta
+
+
+@dataclass(frozen=True)
+class _Details(grpc.ClientCallDetails):
+    """A call's details: gRPC has only an interface for them."""
+
+    method: str
+    timeout: float | None
+    metadata: Any
+    credentials: grpc.CallCredentials | None
+    wait_for_ready: bool | None
+    compression: grpc.Compression | None
+
+
+class Authorizing(
+    grpc.UnaryUnaryClientInterceptor, grpc.StreamUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor
+):
+    """Adds the token to every call, and the timeout to every unary one that names none; a stream may take any time.
+
+    gRPC's own call credentials can't be used: it refuses them on a channel without TLS.
+    """
+
+    def __init__(self, token: str, *, timeout: timedelta) -> None:
+        self._entry = ("authorization", f"Bearer {token}")
+        self._timeout_s = timeout.total_seconds()
+
+    def intercept_unary_unary(
+        self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: object
+    ) -> Any:  # noqa: ANN401 - a call, whose kinds have no common type
+        """Call with the token, and within a timeout."""
+        timeout = client_call_details.timeout
+        bounded = timeout if timeout is not None else self._timeout_s
+        return continuation(self._with_token(client_call_details, bounded), request)
+
+    def intercept_stream_unary(
+        self,
+        continuation: Callable[..., Any],
+        client_call_details: grpc.ClientCallDetails,
+        request_iterator: Iterator[Any],
+    ) -> Any:  # noqa: ANN401 - as above
+        """Call with the token."""
+        details = self._with_token(client_call_details, client_call_details.timeout)
+        return continuation(details, request_iterator)
+
+    def intercept_unary_stream(
+        self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: object
+    ) -> Any:  # noqa: ANN401 - as above
+        """Call with the token; what it tells may take any time."""
+        return continuation(self._with_token(client_call_details, client_call_details.timeout), request)
+
+    def _with_token(self, details: grpc.ClientCallDetails, timeout: float | None) -> _Details:
+        return _Details(
+            method=details.method,
+            timeout=timeout,
+            metadata=[*(details.metadata or ()), self._entry],
+            credentials=details.credentials,
+            wait_for_ready=details.wait_for_ready,
+            compression=details.compression,
+        )
 
 
 class WireClient:

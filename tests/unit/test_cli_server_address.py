@@ -24,7 +24,7 @@ def addresses(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """The servers and tokens that commands would call; nothing is called."""
     called: list[tuple[str, str]] = []
 
-    def connect(server: str, token: str) -> None:
+    def connect(server: str, token: str, **_: object) -> None:
         called.append((server, token))
         raise UnavailableError("not called")
 

@@ -12,35 +12,42 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
-PARTS: Final = ("noteflow_hooks", "workers", "migrations", "pyproject.toml", "README.md", "CHANGELOG.md")
+PARTS: Final = ("client", "noteflow_hooks", "workers", "migrations", "pyproject.toml", "README.md", "CHANGELOG.md")
 
 
-def _wheel(folder: Path, *, umask: int, hash_seed: str) -> bytes:
-    """Build the wheel from a copy whose files are all as old as the copy."""
+def _wheels(folder: Path, *, umask: int, hash_seed: str) -> list[bytes]:
+    """Build the wheels from a copy whose files are all as old as the copy."""
     copy = folder / "copy"
     copy.mkdir(parents=True)
     ignored = shutil.ignore_patterns("__pycache__")
     for part in PARTS:
         if (ROOT / part).is_dir():
-            shutil.copytree(ROOT / part, copy / part, ignore=ignored, copy_function=shutil.copyfile)
+            shutil.copytree(ROOT / part, copy / part, symlinks=True, ignore=ignored, copy_function=_copied)
         else:
             shutil.copyfile(ROOT / part, copy / part)
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder / "dist"],
-        cwd=copy,
-        env={**os.environ, "SOURCE_DATE_EPOCH": "1700000000", "PYTHONHASHSEED": hash_seed, "TZ": f"UTC-{hash_seed}"},
-        umask=umask,
-        capture_output=True,
-        check=True,
-    )
-    (built,) = (folder / "dist").glob("*.whl")
-    return built.read_bytes()
+    told = {"SOURCE_DATE_EPOCH": "1700000000", "PYTHONHASHSEED": hash_seed, "TZ": f"UTC-{hash_seed}"}
+    for place in (copy, copy / "client"):
+        subprocess.run(
+            [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder / "dist"],
+            cwd=place,
+            env=os.environ | told,
+            umask=umask,
+            capture_output=True,
+            check=True,
+        )
+    return [built.read_bytes() for built in sorted((folder / "dist").glob("*.whl"))]
 
 
-def test_two_builds_give_the_same_wheel(tmp_path: Path) -> None:
-    """In two folders, at two times, in two time zones, by users with different masks."""
-    first = _wheel(tmp_path / "one", umask=0o022, hash_seed="1")
-    assert _wheel(tmp_path / "another place", umask=0o077, hash_seed="9") == first
+def _copied(source: str, target: str) -> str:
+    """Copy a file as a new one, and a link as a link."""
+    return shutil.copyfile(source, target, follow_symlinks=False)
+
+
+def test_two_builds_give_the_same_wheels(tmp_path: Path) -> None:
+    """In two folders, at two times, in two time zones, by users with different masks: the system's and the client's."""
+    first = _wheels(tmp_path / "one", umask=0o022, hash_seed="1")
+    assert len(first) == 2
+    assert _wheels(tmp_path / "another place", umask=0o077, hash_seed="9") == first
 
 
 @pytest.fixture

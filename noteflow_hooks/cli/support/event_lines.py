@@ -27,7 +27,7 @@ def publish_lines(source: str, *, event_type: str | None, as_json: bool) -> None
     numbered = [(number, line) for number, line in enumerate(text_of(source).split("\n"), 1) if line.strip()]
     requests = [_request(line, number=number, event_type=event_type) for number, line in numbered]
     with client() as server:
-        outcomes = server.publish_events(requests)
+        outcomes = server.publish_events(requests, keyed=False)
     rows = [_row(number, outcome) for (number, _), outcome in zip(numbered, outcomes, strict=True)]
     if as_json:
         show_json(rows)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from noteflow_hooks.cli.support.silence import Silence
 from noteflow_hooks.errors import InvalidInputError, NoteFlowHooksError, UnavailableError
 from noteflow_hooks.printable import escape
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from noteflow_hooks.client import Client
+
+#: How long a stream may say nothing: four of its heartbeats.
+SILENCE_S: Final = 60.0
 
 
 class Follower:
@@ -68,10 +72,13 @@ class Follower:
 
     def _take_all(self, connect: Callable[[], Client]) -> None:
         with connect() as server:
-            for message in self.begun(server):
-                self._answers = True
-                if not self.take(message, server):
-                    return
+            call = self.begun(server)
+            with Silence(call, after_s=SILENCE_S) as silence:
+                for message in call:
+                    silence.heard()
+                    self._answers = True
+                    if not self.take(message, server):
+                        return
 
     def _wait_for(self, error: UnavailableError) -> None:
         if self._answers is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from google.protobuf.json_format import MessageToDict
@@ -15,7 +15,7 @@ from noteflow_hooks.cli.support.own_server import own_server, running
 from noteflow_hooks.cli.support.security import given, security
 from noteflow_hooks.cli.support.variables import read_settings
 from noteflow_hooks.client import connect
-from noteflow_hooks.client.connection import open_channel
+from noteflow_hooks.client.opening import open_channel
 from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.local.addresses import is_target
 from noteflow_hooks.rpc.server.probe import check_over
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from noteflow_hooks.client import Client
     from noteflow_hooks.settings import Settings
 
+#: Who sits before a command or a page hears at once that no server answers, and tries again as they like.
+_ATTEMPTS: Final = 1
+
 
 @contextmanager
 def client() -> Iterator[Client]:
@@ -41,13 +44,13 @@ def client() -> Iterator[Client]:
 def connector() -> Callable[[], Client]:
     """Return what makes such clients, all for the server and token that count now."""
     server, token, secure = _called()
-    return partial(connect, server, token, **secure)
+    return partial(connect, server, token, attempts=_ATTEMPTS, **secure)
 
 
 def anybodys_connector() -> Callable[[str], Client]:
     """Return what makes clients of any token, all for the server that counts now."""
     server, secure = _server()
-    return lambda token: connect(server, token, **secure)
+    return lambda token: connect(server, token, attempts=_ATTEMPTS, **secure)
 
 
 def is_called_up() -> bool:

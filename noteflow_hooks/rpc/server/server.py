@@ -160,7 +160,8 @@ class HooksServer:
         if siblings is not None:
             siblings.listen(self._streams.stop_here)
         self._watches = Watches(database, heartbeat_s=options.watch_heartbeat.total_seconds())
-        self._event_watches = EventWatches(database, heartbeat_s=options.watch_heartbeat.total_seconds())
+        heartbeat_s, filters = options.watch_heartbeat.total_seconds(), options.endpoints.filters
+        self._event_watches = EventWatches(database, heartbeat_s=heartbeat_s, filters=filters)
         HooksServicer(
             database,
             self._streams,

@@ -8,13 +8,11 @@ from noteflow_hooks.application.event_watching import order_of, place_of
 from noteflow_hooks.rpc.watching.watcher import Inbox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from uuid import UUID
 
-    from noteflow_hooks.application.event_watching import EventCriteria
+    from noteflow_hooks.application.event_watching import EventCriteria, EventLook
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.paging import Position
-    from noteflow_hooks.domain.webhooks import WebhookConfig
 
 
 class EventNotice(NamedTuple):
@@ -44,14 +42,14 @@ class EventWatcher:
         self.at = at
         self._inbox: Inbox[EventNotice] = Inbox()
 
-    def wants(self, event: Event, webhooks: Mapping[UUID, WebhookConfig]) -> bool:
-        """Tell whether it is to be told of that; ``webhooks`` has the endpoints that are watched for."""
+    def wants(self, event: Event, found: EventLook) -> bool:
+        """Tell whether it is to be told of that, which ``found`` has found."""
         is_ahead = event.workspace_id == self.workspace_id and order_of(place_of(event)) > order_of(self.at)
-        return is_ahead and self.criteria.is_met(event, webhooks)
+        return is_ahead and self.criteria.is_met(event, found)
 
-    def offer(self, event: Event, webhooks: Mapping[UUID, WebhookConfig]) -> None:
+    def offer(self, event: Event, found: EventLook) -> None:
         """Have it told, if it wants that, once it is read."""
-        if self.wants(event, webhooks):
+        if self.wants(event, found):
             self._inbox.put(EventNotice.of(event))
 
     def pass_by(self, until: Position) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.application.event_watching import begin, look, order_of
+from noteflow_hooks.application.event_watching import begin, filtered, look, order_of
 from noteflow_hooks.rpc.messages.pages import ROWS_AT_ONCE
 from noteflow_hooks.rpc.watching.audience import Audience
 from noteflow_hooks.rpc.watching.event_watcher import EventNotice, EventWatcher
@@ -18,14 +18,19 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.application.event_watching import EventCriteria, EventLook
     from noteflow_hooks.domain.paging import Position
+    from noteflow_hooks.domain.ports.filters import FilterEvaluator
     from noteflow_hooks.rpc.runtime.database import Database
 
 
 class EventWatches(Audience[EventWatcher]):
     """The open watches of events. Belongs to one event loop."""
 
-    def __init__(self, database: Database, *, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(
+        self, database: Database, *, heartbeat_s: float = HEARTBEAT_S, filters: FilterEvaluator | None = None
+    ) -> None:
+        """``filters`` asks the filters of endpoints that are watched for; without it they hold nothing back."""
         super().__init__(database)
+        self._filters = filters
         self._heartbeat_s = heartbeat_s
         #: Up to where has been looked; None while nobody watches.
         self._until: Position | None = None
@@ -95,7 +100,7 @@ class EventWatches(Audience[EventWatcher]):
             for event in found.events:
                 if order_of(at := EventNotice.of(event).at) > order_of(until):
                     return
-                if watcher.criteria.is_met(event, found.webhooks):
+                if watcher.criteria.is_met(event, found):
                     yield EventNotice(event, at)
                     told_at = loop.time()
             position = found.until
@@ -106,7 +111,8 @@ class EventWatches(Audience[EventWatcher]):
     async def _read(self, watchers: Iterable[EventWatcher], after: Position) -> EventLook:
         workspace_ids = {each.workspace_id for each in watchers}
         webhook_ids = {each.criteria.webhook_id for each in watchers if each.criteria.webhook_id is not None}
-        return await self._database.run(lambda unit: look(unit, workspace_ids, after=after, webhook_ids=webhook_ids))
+        found = await self._database.run(lambda unit: look(unit, workspace_ids, after=after, webhook_ids=webhook_ids))
+        return await asyncio.to_thread(filtered, found, self._filters) if found.asks_filters else found
 
     async def _tell(self, found: EventLook, watchers: Iterable[EventWatcher]) -> None:
         for number, event in enumerate(found.events, start=1):
@@ -114,6 +120,6 @@ class EventWatches(Audience[EventWatcher]):
                 # Many events for many who watch take long: others go on in between.
                 await asyncio.sleep(0)
             for watcher in watchers:
-                watcher.offer(event, found.webhooks)
+                watcher.offer(event, found)
         for watcher in watchers:
             watcher.pass_by(found.until)

@@ -130,7 +130,7 @@ def test_a_future_raises_the_same_errors(client: Client) -> None:
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:
     """It names the address, and no option."""
-    with connect("127.0.0.1:1", "t") as client:
+    with connect("127.0.0.1:1", "t", attempts=1) as client:
         error = raised(UnavailableError, lambda: client.meetings.ListMeetings(NOTHING, timeout=PATIENCE_S))
     assert str(error) == "no server answers at 127.0.0.1:1"
 

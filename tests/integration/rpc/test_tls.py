@@ -51,7 +51,7 @@ def trusting(ca: trustme.CA, folder: Path, **own: Path) -> grpc.ChannelCredentia
 
 def ask(world: World, *, host: str = "127.0.0.1", **security: Any) -> None:  # noqa: ANN401 - connect's own
     """Call the server as a command does."""
-    with connect(f"{host}:{world.address.rpartition(':')[2]}", world.token, **security) as client:
+    with connect(f"{host}:{world.address.rpartition(':')[2]}", world.token, attempts=1, **security) as client:
         client.meetings.ListMeetings(pb.ListMeetingsRequest(), timeout=PATIENCE_S)
 
 

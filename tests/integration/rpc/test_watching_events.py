@@ -46,8 +46,8 @@ def stored(clean_database: str) -> Iterator[World]:
         yield made
 
 
-def publish(world: World, event_type: str = "meeting.completed") -> pb.Event:
-    payload = json.dumps(a_payload(executive_summary="Fine.", key_points_count=1, action_items_count=0))
+def publish(world: World, event_type: str = "meeting.completed", **own: Any) -> pb.Event:  # noqa: ANN401 - a payload's fields
+    payload = json.dumps(a_payload(executive_summary="Fine.", key_points_count=1, action_items_count=0, **own))
     return world.client.events.PublishEvent(pb.PublishEventRequest(event_type=event_type, payload_json=payload))
 
 
@@ -90,6 +90,18 @@ def test_only_these_types_and_only_what_an_endpoint_subscribes_to_are_told(world
         some.wait_for_ids(started.id)
         assert before.id not in ours.ids
         assert completed.id not in some.ids
+
+
+def test_what_an_endpoint_s_filter_holds_back_or_fails_on_is_not_told(world: World) -> None:
+    """Its test is, which no filter is asked about."""
+    webhook = world.a_webhook(events=["meeting.completed"], filter="data.title == 'Board' || data.wanted")
+    with watching_events(world.client, webhook_id=webhook.id) as watch:
+        publish(world)
+        publish(world, wanted=False)
+        board = publish(world, title="Board")
+        wanted = publish(world, wanted=True)
+        test = world.client.webhooks.TestWebhook(pb.TestWebhookRequest(webhook_id=webhook.id)).event_id
+        watch.wait_for_ids(board.id, wanted.id, test)
 
 
 def test_a_watch_goes_on_behind_a_cursor_and_tells_nothing_twice(world: World) -> None:

@@ -96,6 +96,8 @@ class Refusal(grpc.RpcError):
             "host:1 closes the connection: it may want TLS, or a certificate of yours",
         ),
         (Code.DEADLINE_EXCEEDED, "Deadline", UnavailableError, "host:1 did not answer in time"),
+        (Code.CANCELLED, "CANCELLED", UnavailableError, "host:1 ended the call"),
+        (Code.CANCELLED, "Locally cancelled by application!", NoteFlowHooksError, "Locally cancelled by application!"),
         (Code.INTERNAL, "broken\ntrace", NoteFlowHooksError, "broken"),
         (Code.UNIMPLEMENTED, "", NoteFlowHooksError, "UNIMPLEMENTED"),
     ],

@@ -18,9 +18,14 @@ OURS: Final = {
     "noteflow_hooks",
     "noteflow_hooks.client",
     "noteflow_hooks.client.answers",
+    "noteflow_hooks.client.async_calls",
+    "noteflow_hooks.client.async_connection",
     "noteflow_hooks.client.batches",
     "noteflow_hooks.client.calls",
     "noteflow_hooks.client.connection",
+    "noteflow_hooks.client.opening",
+    "noteflow_hooks.client.requests",
+    "noteflow_hooks.client.retrying",
     "noteflow_hooks.errors",
     "noteflow_hooks.rpc",
     "noteflow_hooks.rpc.proto",
@@ -76,6 +81,20 @@ def test_a_token_goes_nowhere_else_without_tls(server: str) -> None:
     assert str(refused.value) == f"{server} may be another machine, where a token does not go unencrypted"
     connect(server, "t", plaintext=True).close()
     connect(server, "t", credentials=grpc.ssl_channel_credentials()).close()
+
+
+@pytest.mark.parametrize("attempts", [0, 6])
+def test_attempts_that_grpc_does_not_make_are_refused(attempts: int) -> None:
+    """It would make five, whatever it was told."""
+    with pytest.raises(InvalidInputError, match=rf"^attempts: is {attempts}; 1 to 5 are allowed$"):
+        connect("127.0.0.1:1", "t", attempts=attempts)
+
+
+@pytest.mark.parametrize("payload", [{"at": object()}, {"n": float("nan")}])
+def test_a_payload_that_is_no_json_is_refused_before_it_is_sent(payload: dict[str, object]) -> None:
+    """By its field, as the server does with its own."""
+    with connect("127.0.0.1:1", "t") as client, pytest.raises(InvalidInputError, match=r"^payload: is no JSON: "):
+        client.publish("recording.started", payload)
 
 
 @pytest.mark.parametrize("token", ["", "nfh_ü", "nfh_ a", "nfh_a\n", "nfh_\0"])

@@ -4231,8 +4231,8 @@ class WatchEventsRequest(_message.Message):
     SINCE_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
-    """Only events that this endpoint gets by what it subscribes to, as it is when they are told; its filter is not asked, and it
-    may be paused or disabled.
+    """Only events that this endpoint gets by what it subscribes to and by its filter, as they are when an event is told; it may be
+    paused or disabled.
     """
     cursor: _builtins.str
     """What was stored behind this is told first: the `cursor` of the last message that came. Not with `since`."""
