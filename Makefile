@@ -62,10 +62,11 @@ fmt: venv-dev ## format the code and fix what ruff can fix
 proto: venv-dev ## generate the gRPC code from the proto
 	@$(BIN)/python scripts/generate_proto.py
 
-pictures: venv-dev ## make the pictures of docs/dashboard.md and docs/flower.md
+pictures: venv-dev ## make the pictures of docs: the dashboard's, Flower's, and the drawings
 	@scripts/browser
 	@$(BIN)/python scripts/pictures.py
 	@$(BIN)/python scripts/flower_pictures.py
+	@$(BIN)/python scripts/drawings.py
 
 catalogue: venv-dev ## generate the event types' schemas, asyncapi.yaml and openapi.yaml
 	@$(BIN)/python scripts/generate_catalogue.py

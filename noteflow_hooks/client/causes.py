@@ -35,6 +35,16 @@ UNSKIP: Final = {
     ),
     "given_up": "Send it again if it is wanted after all.",
 }
+#: What to do about a delivery that waits, by what it waits for: an earlier one, or its endpoint in that state.
+WAITS: Final = {
+    "earlier": "Look at its meeting's earlier ones: they go first. Giving up the one that fails lets this one go.",
+    "disabled": "Enable the endpoint.",
+    "paused": "Resume the endpoint: what has waited goes then.",
+    "unverified": "Have the receiver give the challenge back; where its time is over, have it asked anew.",
+    "circuit_open": "Mend the receiver: one delivery is sent as a probe, and what waits goes once that succeeds.",
+    "recovering": "Nothing: it answers again, and gets what has waited little by little.",
+    "slow": "Have the receiver answer sooner: it has a lane of its own, in which fewer go at once.",
+}
 #: What each kind of failure means, and what to do about it.
 CAUSES: Final = {
     "timeout": (

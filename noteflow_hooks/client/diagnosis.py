@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.client.causes import SKIPPED, STATES, UNSKIP, advice, ended
+from noteflow_hooks.client.causes import SKIPPED, STATES, UNSKIP, WAITS, advice, ended
 
 if TYPE_CHECKING:
     from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -28,8 +28,8 @@ class Diagnosis:
     todo: tuple[str, ...]
 
 
-def diagnose(delivery: pb.Delivery) -> Diagnosis:
-    """Return what to tell of a delivery, as GetDelivery returns it."""
+def diagnose(delivery: pb.Delivery, endpoint: pb.Webhook | None) -> Diagnosis:
+    """Return what to tell of a delivery, as GetDelivery returns it, and its endpoint, None for one that is gone."""
     state = STATES.get(delivery.status, delivery.status)
     happened = (_tries(delivery), *_sent_again(delivery))
     if not delivery.reason and not delivery.skip_reason:
@@ -42,7 +42,21 @@ def diagnose(delivery: pb.Delivery) -> Diagnosis:
     over = (ended(delivery.error_message, delivery.error_kind, delivery.status_code),)
     failed = _failure(delivery)
     why = (reason, *(over if delivery.status == "dead" else ()), *failed[:1])
-    return Diagnosis(state, happened, why, (*failed[1:], *_next(delivery)) if failed else ())
+    return Diagnosis(state, happened, why, (*failed[1:], *_next(delivery, endpoint, has_failed=bool(failed))))
+
+
+def waits_for(delivery: pb.Delivery, endpoint: pb.Webhook | None) -> str | None:
+    """Return what a pending delivery waits for beside its time: a key of :data:`WAITS`, None for nothing."""
+    if delivery.status != "pending":
+        return None
+    if delivery.waits_for_earlier:
+        return "earlier"
+    if endpoint is None:
+        return None
+    if endpoint.enabled and not endpoint.HasField("verified_at"):
+        return "unverified"
+    state: str = endpoint.state
+    return state if state in WAITS else None
 
 
 def _failure(delivery: pb.Delivery) -> tuple[str, ...]:
@@ -51,9 +65,12 @@ def _failure(delivery: pb.Delivery) -> tuple[str, ...]:
     return advice(last.error_kind, last.status_code) if last is not None and last.HasField("error_kind") else ()
 
 
-def _next(delivery: pb.Delivery) -> tuple[str, ...]:
+def _next(delivery: pb.Delivery, endpoint: pb.Webhook | None, *, has_failed: bool) -> tuple[str, ...]:
+    reason = waits_for(delivery, endpoint)
+    if reason is not None:
+        return (WAITS[reason],)
     known = {"pending": (_BY_ITSELF,), "dead": (_AGAIN,)}
-    return known.get(delivery.status, ())
+    return known.get(delivery.status, ()) if has_failed else ()
 
 
 def _tries(delivery: pb.Delivery) -> str:

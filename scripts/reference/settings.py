@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _LEAD: Final = """\
 Environment variables with the prefix `NOTEFLOW_HOOKS_`; `.env` is read, too. How they are written and checked is in
 [Settings](../settings.md)."""
-_HEAD: Final = ("setting", "default", "may hold", "what it decides")
+_HEAD: Final = ("setting", "default", "what it decides", "may hold")
 _COMMENT: Final = re.compile(r" *#: ?(.*)")
 
 
@@ -57,7 +57,7 @@ def _above(lines: list[str], place: int) -> str:
 def _rows(kind: type[Variables], *, prefix: str = "") -> list[list[str]]:
     meaning = meanings(kind)
     return [
-        [code(f"{prefix}{name.upper()}"), _default(field.default), words(field.description or ""), words(meaning[name])]
+        [code(f"{prefix}{name.upper()}"), _default(field.default), words(meaning[name]), words(field.description or "")]
         for name, field in kind.model_fields.items()
     ]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-import click
 import pytest
 import yaml
 
@@ -14,7 +13,7 @@ from noteflow_hooks.exporter.metrics import ALL as OF_ROWS
 from noteflow_hooks.telemetry.metrics import ALL as OF_PROCESSES
 from noteflow_hooks.telemetry.metrics import PREFIX
 from tests.support.alert_cases import CASES, Case, Series
-from tests.support.document_pages import Page
+from tests.support.document_pages import Page, understood
 from tests.support.prometheus import RULES, promtool
 
 if TYPE_CHECKING:
@@ -102,13 +101,4 @@ def test_no_section_is_of_an_alert_that_is_no_more() -> None:
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_each_command_of_the_page_is_one(words: list[str]) -> None:
     """It is understood, option for option, without being run."""
-    _parse(root, words)
-
-
-def _parse(command: click.Command, words: list[str]) -> None:
-    context = command.make_context("noteflow-hooks", list(words))
-    if isinstance(command, click.Group):
-        rest = [*context._protected_args, *context.args]  # noqa: SLF001 - where click keeps a group's rest
-        _, inner, after = command.resolve_command(context, rest)
-        assert inner is not None
-        _parse(inner, after)
+    understood(root, words)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,6 +28,8 @@ from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.local.stack import system
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.settings import PREFIX
+from tests.quality.sources import ROOT
+from tests.support.document_pages import understood
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
@@ -82,6 +86,13 @@ def test_the_demo_delivers_and_verifies_four_events(place: Path) -> None:
     assert [row[:3] for row in rows] == [[event, "succeeded", "1"] for event in EVENTS]
     assert [row.count("verified") for row in rows] == [2, 2, 2, 2]
     assert "4 of 4 events were delivered and verified" in table
+    steps = re.findall(r"^  \S+ -m noteflow_hooks.cli (.+)$", table.partition("Next")[2], re.MULTILINE)
+    assert [each.partition(" ")[0] for each in steps] == ["up", "listen", "events", "deliveries"]
+    for each in steps:
+        understood(root, shlex.split(each))
+    pages = re.findall(r"docs/\S+\.md", table)
+    assert pages
+    assert [each for each in pages if not (ROOT / each).is_file()] == []
     assert [(row["event"], row["signature"], row["standard_webhooks"]) for row in json.loads(listed)] == [
         (event, True, True) for event in EVENTS
     ]

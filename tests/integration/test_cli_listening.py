@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.cli.support.forwarding import Forwarding
 from noteflow_hooks.cli.support.made_meetings import hold, plan
 from noteflow_hooks.cli.support.receiver import Received, Receiver
-from noteflow_hooks.client.causes import advice, ended
+from noteflow_hooks.client.causes import WAITS, advice, ended
 from noteflow_hooks.domain.access import Scope
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
 from noteflow_hooks.signing import generate_secret, verify_signature, verify_standard
-from tests.integration.dashboard.sample import fill
+from tests.integration.dashboard.sample import fill, publish, work
 from tests.integration.rpc.world import World
 
 if TYPE_CHECKING:
@@ -266,6 +267,20 @@ def test_a_diagnosis_says_what_happened_why_and_what_to_do(command: Command, ser
     told = json.loads(command("deliveries", "diagnose", well.id, "--json")[1])
     assert (told["state"], told["why"], told["todo"]) == ("Delivered", [], ["Nothing."])
     assert not [each for each in told["commands"] if "retry" in each]
+
+
+def test_a_delivery_that_waits_for_its_endpoint_says_how_to_end_that(command: Command, server: World) -> None:
+    """With the command that does it."""
+    paused = server.a_webhook()
+    server.client.webhooks.UpdateWebhook(
+        pb.UpdateWebhookRequest(webhook_id=paused.id, update_mask=FieldMask(paths=["paused"]), paused=True)
+    )
+    publish(server)
+    work(server)
+    [waiting] = server.client.webhooks.ListDeliveries(pb.ListDeliveriesRequest()).deliveries
+    told = json.loads(command("deliveries", "diagnose", waiting.id, "--json")[1])
+    assert (told["state"], told["todo"]) == ("Waits", [WAITS["paused"]])
+    assert told["commands"][0].endswith(f"webhooks resume {paused.id}")
 
 
 def test_a_delivery_as_curl_is_the_dashboard_s_script(command: Command, server: World) -> None:

@@ -22,7 +22,7 @@ _FOLDER: Final = re.compile(r"(?<=[a-z])__(?=[a-z]|__init__)")
 
 
 #: Pages of the root that scripts/site.py copies in, for the site alone.
-COPIES: Final = frozenset({"docs/changelog.md", "docs/contributing.md"})
+COPIES: Final = frozenset({"docs/changelog.md", "docs/contributing.md", "docs/kit-files.md"})
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,15 @@ def paths(root: Path) -> Iterator[str]:
 def read(root: Path, *suffixes: str) -> list[Source]:
     """Return the files whose names end so."""
     return [Source(path, Path(root, path).read_text("utf-8")) for path in paths(root) if path.endswith(suffixes)]
+
+
+def documents(root: Path) -> list[Source]:
+    """Return the pages that tell how things are: the changelog, which tells how they were, is none of them."""
+    return [
+        page
+        for page in read(root, ".md")
+        if page.path in ("README.md", "CONTRIBUTING.md") or (page.path.startswith("docs/") and page.path not in COPIES)
+    ]
 
 
 def modules(root: Path) -> list[Source]:

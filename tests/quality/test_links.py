@@ -10,7 +10,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from tests.quality.sources import COPIES, ROOT, Source, check_none, paths, read
+from tests.quality.sources import ROOT, Source, check_none, documents, paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,15 +35,6 @@ _PATH: Final = re.compile(r"[\w*-][\w.*-]*/[\w./*-]*|[\w*-][\w.*-]*\.(?:py|md|ya
 _TEST: Final = re.compile(r"test_\w+")
 _MODULE: Final = re.compile(r"\b(?:noteflow_hooks|scripts|tests|workers)(?:\.[a-z]\w*)+\b(?!/)")
 _HEADING: Final = re.compile(r"^#+ +(.*?) *$", re.MULTILINE)
-
-
-def documents(root: Path) -> list[Source]:
-    """Return the pages that tell how things are: the changelog, which tells how they were, is none of them."""
-    return [
-        page
-        for page in read(root, ".md")
-        if page.path in ("README.md", "CONTRIBUTING.md") or (page.path.startswith("docs/") and page.path not in COPIES)
-    ]
 
 
 def broken_links(root: Path, pages: Iterable[Source]) -> Iterator[str]:

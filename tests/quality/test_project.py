@@ -36,7 +36,7 @@ _ROOT_FILES: Final = frozenset(
     )
 ) | {"py.typed"}
 #: Where the picture of the layers stands in `docs/architecture.md`.
-_PICTURE: Final = re.compile(r"^## Who may import whom\n.*?^```\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_PICTURE: Final = re.compile(r"^## Who may import whom\n.*?^```text\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def strangers(package: Path) -> Iterator[str]:
@@ -180,7 +180,7 @@ def test_a_setting_that_makes_mypy_lenient_is_found(settings: dict[str, Any]) ->
 
 def test_a_picture_that_shows_other_layers_differs() -> None:
     """What stands behind two blanks is only said of a layer."""
-    page = "## Who may import whom\n\nText.\n\n```\nworkers\nb | c      two of them\nd\n```\n"
+    page = "## Who may import whom\n\nText.\n\n```text\nworkers\nb | c      two of them\nd\n```\n"
     assert drawn(page) == ["workers", "b | c", "d"]
 
 

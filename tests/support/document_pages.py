@@ -6,6 +6,8 @@ import re
 import shlex
 from typing import Final
 
+import click
+
 from tests.quality.sources import ROOT
 
 #: A block of commands is marked so; what merely shows something is not.
@@ -37,10 +39,26 @@ class Page:
         return [shlex.split(line)[1:] for line in sorted(ours)]
 
 
+def understood(command: click.Command, words: list[str]) -> None:
+    """Parse a command line as click does, down to its last command, and run nothing; raise what click raises."""
+    context = command.make_context("noteflow-hooks", list(words))
+    if isinstance(command, click.Group):
+        rest = [*context._protected_args, *context.args]  # noqa: SLF001 - where click keeps a group's rest
+        _, inner, after = command.resolve_command(context, rest)
+        if inner is None:
+            raise click.UsageError(f"no command {rest}")
+        understood(inner, after)
+
+
 def lines(text: str) -> list[str]:
     """Return the command lines of a text's blocks, without comments.
 
     One that goes on after a backslash, or has a document, is one line.
     """
-    blocks = [re.sub(r"\\\n\s*", "", block) for block in _BLOCK.findall(text)]
-    return [re.sub(r"\s+# .*$", "", each.group()).strip() for block in blocks for each in _LINE.finditer(block)]
+    return [line for block in _BLOCK.findall(text) for line in command_lines(block)]
+
+
+def command_lines(block: str) -> list[str]:
+    """Return the command lines of one block, as above."""
+    whole = re.sub(r"\\\n\s*", "", block)
+    return [re.sub(r"\s+# .*$", "", each.group()).strip() for each in _LINE.finditer(whole)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import runpy
@@ -54,6 +55,15 @@ def test_the_changelog_is_on_the_site_with_links_that_fit(site: Path) -> None:
     assert "docs/flower" not in re.sub(r">[^<]*<", "><", page)
 
 
+def test_the_kits_are_on_the_site_file_by_file(site: Path) -> None:
+    """So that a receiver can be written from the site alone."""
+    page = html.unescape(re.sub(r"<[^>]+>", "", (site / "kit-files.html").read_text("utf-8")))
+    for name in ("node/noteflow-webhooks.mjs", "go/verifier.go", "python/noteflow_webhooks/receiver.py"):
+        text = (ROOT / "kits" / name).read_text("utf-8")
+        # Markdown has no tabs; Go, whose files have them, takes blanks as well.
+        assert text.rstrip().expandtabs(4) in page, name
+
+
 def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
     """No font, script, style or picture: the site works where there is no way out, and tells nobody who reads it."""
     fetched = {
@@ -63,6 +73,17 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
         if re.match(r"(?:[a-z]+:)?//", target)
     }
     assert fetched == set()
+
+
+def test_every_drawing_is_of_the_text_beside_it() -> None:
+    """Whoever changes the text draws it anew: `python scripts/drawings.py`. Mermaid would come from another host."""
+    texts = sorted((ROOT / "docs" / "pictures").glob("*.mmd"))
+    assert {path.stem for path in texts} == {path.stem for path in (ROOT / "docs" / "pictures").glob("*.svg")}
+    mark = runpy.run_path(str(ROOT / "scripts" / "drawings.py"))["mark"]
+    stale = [each.name for each in texts if not each.with_suffix(".svg").read_text().startswith(mark(each.read_text()))]
+    assert stale == []
+    pages = [path.name for path in (ROOT / "docs").rglob("*.md") if "```mermaid" in path.read_text("utf-8")]
+    assert pages == []
 
 
 def test_every_fault_of_a_page_is_found(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ import click
 
 from noteflow_hooks.cli.demo.ledger import Ledger
 from noteflow_hooks.cli.demo.meeting import hold_meeting, register
+from noteflow_hooks.cli.demo.next_steps import next_steps
 from noteflow_hooks.cli.demo.places import demo_folder, trusted_certificate
 from noteflow_hooks.cli.demo.report import Report, report
 from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.interruption import Interruption
 from noteflow_hooks.cli.support.options import as_json
 from noteflow_hooks.cli.support.output import show_json
+from noteflow_hooks.cli.support.program import program_name
 from noteflow_hooks.cli.support.receiver import HOST, Receiver
 from noteflow_hooks.client import connect
 from noteflow_hooks.crypto import generate_key
@@ -49,6 +51,8 @@ def demo(*, as_json: bool) -> int:
         show_json(result.rows)
     else:
         say(f"{result.text}\n\n{result.verdict} in {time.monotonic() - started_at:.1f} s")
+        if result.is_good:
+            say(f"\n{next_steps(program_name())}")
     return 0 if result.is_good else _FAILED
 
 

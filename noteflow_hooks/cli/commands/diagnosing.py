@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ from noteflow_hooks.cli.support.remote import client
 from noteflow_hooks.cli.support.screen import is_terminal, screen
 from noteflow_hooks.client.curl import endpoint_of, script
 from noteflow_hooks.client.diagnosis import diagnose as diagnosis_of
+from noteflow_hooks.client.diagnosis import waits_for
 from noteflow_hooks.printable import cell, escape
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 #: So much of a receiver's answer is shown.
 _ANSWER_LIMIT: Final = 500
+#: The command of `webhooks` that ends what a delivery waits for.
+_UNDONE: Final = {"disabled": "enable", "paused": "resume", "unverified": "verify"}
 
 
 @click.command(cls=Command)
@@ -38,7 +42,7 @@ def diagnose(delivery_id: str, *, as_json: bool) -> None:
     """Say what happened to a delivery, why, and what to do next."""
     with client() as server:
         delivery, endpoint, event = _read(server, finding.delivery_id(server, delivery_id))
-    found = diagnosis_of(delivery)
+    found = diagnosis_of(delivery, endpoint)
     told = _told(delivery, endpoint, event, found)
     if as_json:
         show_json(told)
@@ -93,7 +97,11 @@ def _last(attempt: pb.Attempt) -> str:
 
 def _commands(delivery: pb.Delivery, endpoint: pb.Webhook | None, event: pb.Event) -> Iterator[str]:
     """Yield the commands that do what is to be done, in their order; what can't be sent again has none."""
-    program = program_name()
+    program, reason = program_name(), waits_for(delivery, endpoint)
+    if reason == "earlier":
+        yield f"{program} deliveries list --meeting {shlex.quote(event.meeting_id)}"
+    elif reason in _UNDONE:
+        yield f"{program} webhooks {_UNDONE[reason]} {delivery.webhook_id}"
     is_over = delivery.status in ("dead", "skipped")
     if is_over and endpoint is not None and not event.HasField("payload_erased_at"):
         if not endpoint.enabled:

@@ -53,8 +53,11 @@ def shown(visit: Visit) -> Page:
     """Return one delivery with its whole life."""
     delivery = _delivery(visit)
     event = visit.client.events.GetEvent(pb.GetEventRequest(event_id=delivery.event_id, page_size=1)).event
-    values = {"delivery": delivery, "event": event, "endpoint": endpoint_of(visit.client, delivery)}
-    return Page("delivery.html", {**values, "life": life_of(delivery, event), "diagnosis": diagnose(delivery)})
+    endpoint = endpoint_of(visit.client, delivery)
+    values = {"delivery": delivery, "event": event, "endpoint": endpoint}
+    return Page(
+        "delivery.html", {**values, "life": life_of(delivery, event), "diagnosis": diagnose(delivery, endpoint)}
+    )
 
 
 def resend(visit: Visit) -> Redirect:
