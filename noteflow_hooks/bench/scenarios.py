@@ -18,6 +18,7 @@ from noteflow_hooks.bench.one_meeting import ONE_MEETING
 from noteflow_hooks.bench.one_request import ONE_REQUEST
 from noteflow_hooks.bench.over_grpc import OVER_GRPC
 from noteflow_hooks.bench.pools import POOLS
+from noteflow_hooks.bench.programs import PROGRAMS
 from noteflow_hooks.bench.scaling import SCALING
 from noteflow_hooks.bench.throughput import THROUGHPUT
 
@@ -33,6 +34,7 @@ STANDARD: Final = (
     *ONE_MEETING,
     *SCALING,
     *OVER_GRPC,
+    *PROGRAMS,
     *BATCHES,
     *CALL_COSTS,
     *LATENCY,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -81,5 +82,5 @@ def keyed(request: Any, field: str = "idempotency_key") -> Any:  # noqa: ANN401 
 
 
 def new_key() -> str:
-    """Return a key that nobody else has."""
-    return f"{_CHANCE.getrandbits(128):032x}"
+    """Return a key that nobody else has. It begins with the moment, so that the index of keys grows at one end."""
+    return f"{time.time_ns() >> 20:012x}{_CHANCE.getrandbits(80):020x}"

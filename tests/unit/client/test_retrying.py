@@ -67,6 +67,14 @@ def test_what_has_a_key_keeps_it_and_what_has_none_is_copied() -> None:
     assert not bare.HasField("idempotency_key")
 
 
+def test_keys_come_in_the_order_in_which_they_were_made() -> None:
+    """To within a millisecond, so that a database's index of them grows at one end; no two are alike."""
+    keys = [new_key() for _ in range(1000)]
+    assert [each[:12] for each in keys] == sorted(each[:12] for each in keys)
+    assert len(set(keys)) == 1000
+    assert {len(each) for each in keys} == {32}
+
+
 def test_a_forked_process_makes_other_keys() -> None:
     """With the same ones its events would be taken for its parent's."""
     with multiprocessing.get_context("fork").Pool(1) as pool:
