@@ -27,7 +27,6 @@ from noteflow_hooks.testing import (
     PUBLIC_KEY,
     SECRET,
     Receiver,
-    SignedEvent,
     event_types,
     sample,
     samples,
@@ -57,9 +56,10 @@ def test_there_is_a_sample_of_every_type_as_it_is_sent() -> None:
         assert event.body.decode() == kind.example_text(kind.versions[-1])
 
 
-@pytest.mark.parametrize("event", samples(), ids=str)
-def test_a_sample_verifies_by_others_code(event: SignedEvent) -> None:
+@pytest.mark.parametrize("event_type", event_types())
+def test_a_sample_verifies_by_others_code(event_type: str) -> None:
     """By a library of Standard Webhooks, and by both signatures of ours."""
+    event = sample(event_type)
     assert Webhook(SECRET).verify(event.body, event.headers) == event.payload
     assert verify_signature(event.body, event.headers["X-NoteFlow-Signature"], SECRET)
 

@@ -211,7 +211,7 @@ def registering(line: str, monkeypatch: pytest.MonkeyPatch) -> pb.RegisterWebhoo
         return pb.Webhook()
 
     server = SimpleNamespace(webhooks=SimpleNamespace(RegisterWebhook=register))
-    monkeypatch.setattr(remote, "connect", lambda *_: nullcontext(server))
+    monkeypatch.setattr(remote, "connect", lambda *_, **__: nullcontext(server))
     assert run(root, f"webhooks add https://a.example --server a:1 --token t {line}".split()) == 0
     [request] = asked
     return request

@@ -41,7 +41,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ask:
         return pb.Webhook()
 
     server = SimpleNamespace(webhooks=SimpleNamespace(RegisterWebhook=answer, UpdateWebhook=answer))
-    monkeypatch.setattr(remote, "connect", lambda *_: nullcontext(server))
+    monkeypatch.setattr(remote, "connect", lambda *_, **__: nullcontext(server))
 
     def call(line: str) -> tuple[int, Request | None]:
         asked.clear()

@@ -39,7 +39,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """Where tokens went."""
     went: list[tuple[str, ...]] = []
 
-    def connect(*address: str) -> None:
+    def connect(*address: str, **_: object) -> None:
         went.append(address)
         raise UnavailableError("not called")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -69,14 +71,12 @@ def test_the_file_goes_with_its_process_and_is_nobody_elses(pulse: Pulse, tmp_pa
 
 def test_a_process_that_was_killed_is_gone_at_once(tmp_path: Path) -> None:
     """Its file is still there, and fresh."""
-
-    def live() -> None:
-        Pulse().open(tmp_path, "worker", "celery@host")
-        os._exit(9)
-
-    child = multiprocessing.get_context("fork").Process(target=live)
-    child.start()
-    child.join(30)
+    live = (
+        "import os, pathlib, sys; from noteflow_hooks.concurrency.pulse import Pulse;"
+        "Pulse().open(pathlib.Path(sys.argv[1]), 'worker', 'celery@host'); os._exit(9)"
+    )
+    # A program of its own: a fork of this one may hang by a lock that another of its threads has held.
+    assert subprocess.run([sys.executable, "-c", live, str(tmp_path)], check=False).returncode == 9
     answer = alive(read(the_file(tmp_path)), within_s=30)
     assert (answer.is_yes, answer.why) == (False, "its process has ended")
 

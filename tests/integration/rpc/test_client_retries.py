@@ -72,7 +72,9 @@ def test_the_deadline_is_for_all_attempts_together() -> None:
         with pytest.raises(UnavailableError):
             client.publish(*EVENT, timeout=timedelta(seconds=1))
         assert len(server.remaining_s) >= 2
-        assert 1 >= server.remaining_s[0] > server.remaining_s[1]
+        # Of the first, no more than was given, but for the tick by which gRPC rounds it up.
+        assert server.remaining_s[0] < 2
+        assert server.remaining_s[0] > server.remaining_s[1]
 
 
 def test_a_server_that_starts_anew_gets_every_event_once() -> None:
