@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -20,6 +21,9 @@ from noteflow_hooks.errors import NoteFlowHooksError, SettingsError
 
 if TYPE_CHECKING:
     from noteflow_hooks.settings import Settings
+
+#: Where it shares a machine with workers, their deliveries come first.
+_NICENESS: Final = 10
 
 
 @click.command(cls=Command)
@@ -59,6 +63,7 @@ def _serve(settings: Settings, listener: socket.socket, link_file: Path | None) 
     cert, key = settings.dashboard_tls_cert, settings.dashboard_tls_key
     at = f"{'https' if cert else 'http'}://{_written(listener)}"
     ready = partial(click.echo, f"the dashboard is at {at}")
+    os.nice(_NICENESS)
     server(application(parts), ready=ready, closing=gateway.close, cert=cert, key=key).run(sockets=[listener])
 
 
