@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import subprocess
 import sys
-import time
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NEVER = float("inf")
+#: Programs of their own: a fork of this process may end by what other tests' threads have held.
+_OPENS = """
+import os, pathlib, sys, time
+from noteflow_hooks.concurrency.pulse import DONE, TURNED, Pulse
+pulse = Pulse()
+pulse.open(pathlib.Path(sys.argv[1]), "worker", "celery@host")
+"""
+_DIES = f"{_OPENS}os._exit(9)"
+_FORKS = f"""{_OPENS}
+if (child := os.fork()) == 0:
+    pulse.marks[DONE] = time.monotonic()
+    os._exit(0)
+os.waitpid(child, 0)
+pulse.marks[TURNED] = 0.0
+pulse.show()
+print("shown", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def _program(text: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", text, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
 
 
 @pytest.fixture
@@ -48,14 +72,12 @@ def test_what_a_process_leaves_another_reads(pulse: Pulse, tmp_path: Path) -> No
     assert signs.ages[DONE] == NEVER
 
 
-def test_children_note_in_memory_that_the_process_shares(pulse: Pulse, tmp_path: Path) -> None:
+def test_children_note_in_memory_that_the_process_shares(tmp_path: Path) -> None:
     """What a forked child has done is in the file with the process's next turn."""
-    child = multiprocessing.get_context("fork").Process(target=lambda: pulse.marks.__setitem__(DONE, time.monotonic()))
-    child.start()
-    child.join(30)
-    pulse.marks[TURNED] = 0.0
-    pulse.show()
-    assert read(the_file(tmp_path)).ages[DONE] < 60
+    with _program(_FORKS, tmp_path) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "shown\n"
+        assert read(the_file(tmp_path)).ages[DONE] < 60
 
 
 def test_the_file_goes_with_its_process_and_is_nobody_elses(pulse: Pulse, tmp_path: Path) -> None:
@@ -71,12 +93,8 @@ def test_the_file_goes_with_its_process_and_is_nobody_elses(pulse: Pulse, tmp_pa
 
 def test_a_process_that_was_killed_is_gone_at_once(tmp_path: Path) -> None:
     """Its file is still there, and fresh."""
-    live = (
-        "import os, pathlib, sys; from noteflow_hooks.concurrency.pulse import Pulse;"
-        "Pulse().open(pathlib.Path(sys.argv[1]), 'worker', 'celery@host'); os._exit(9)"
-    )
-    # A program of its own: a fork of this one may hang by a lock that another of its threads has held.
-    assert subprocess.run([sys.executable, "-c", live, str(tmp_path)], check=False).returncode == 9
+    with _program(_DIES, tmp_path) as process:
+        assert process.wait(30) == 9
     answer = alive(read(the_file(tmp_path)), within_s=30)
     assert (answer.is_yes, answer.why) == (False, "its process has ended")
 
