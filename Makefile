@@ -99,7 +99,7 @@ release: venv-dev venv-audit ## build the wheels, the same bytes each time, with
 
 clean: ## remove .venv, caches and reports; the data of demo and up stays
 	@rm -rf .venv .venv-lock .venv-audit .browser .prometheus .kits .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov build dist
-	@rm -f .coverage .coverage.*
+	@rm -f .coverage .coverage.* docs/changelog.md docs/contributing.md docs/kit-files.md
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 quick: venv-dev

@@ -8,6 +8,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -160,6 +161,17 @@ def test_express_says_that_a_parser_stands_before(tmp_path: Path, delivered: Del
     code = example("Express").replace("const app = express();\n", "const app = express();\napp.use(express.json());\n")
     with with_node(code, tmp_path, delivered) as place:
         assert place.post(delivered.by_secret) == (500, {"error": "body_not_raw"})
+
+
+def test_the_kits_of_python_and_node_can_be_installed(tmp_path: Path) -> None:
+    """Without anything else, and used from elsewhere."""
+    options = ("--quiet", "--no-deps", "--no-build-isolation", "--target", str(tmp_path / "python"))
+    run(sys.executable, "-m", "pip", "install", *options, str(KITS / "python"))
+    code = "import noteflow_webhooks.web; print(noteflow_webhooks.__file__)"
+    assert str(tmp_path) in run(sys.executable, "-c", code, folder=tmp_path, PYTHONPATH=str(tmp_path / "python"))
+    run(tool("npm"), "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(tmp_path), str(KITS / "node"))
+    (tmp_path / "used.mjs").write_text('import { verifier } from "noteflow-webhooks";\nconsole.log(typeof verifier);\n')
+    assert run(tool("node"), "used.mjs", folder=tmp_path) == "function\n"
 
 
 def test_go_holds_the_vectors(tmp_path: Path) -> None:

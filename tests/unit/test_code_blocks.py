@@ -37,6 +37,7 @@ NOT_HERE: Final = {
     "docs/diagnosing.md": "a server of yours; tests/integration/dashboard/test_attempts_shown.py runs such a script",
     "docs/deploying.md": "a cluster, a registry: tests/unit/test_kubernetes_files.py, tests/unit/test_release.py",
     "docs/flower.md": "containers, and what runs until it is ended: tests/e2e/test_flower.py",
+    "docs/kits.md": "a running `up`: tests/e2e/test_kits.py sends that program what a system has sent",
     "docs/performance.md": "minutes of a quiet machine: tests/e2e/test_bench.py runs a little of it",
     "docs/performance-circumstances.md": "as above; that the modules are there is seen here",
     "docs/reliability.md": "five minutes: tests/e2e/test_chaos_controls.py",

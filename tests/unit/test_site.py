@@ -99,3 +99,10 @@ def test_every_fault_of_a_page_is_found(tmp_path: Path) -> None:
     assert run.returncode != 0
     named = ("'gone.md'", "'gone.png'", "'#gone'", "'other.md#gone'", "'../outside.md'", "'/absolute.md'", "- other.md")
     assert [each for each in named if each not in run.stderr] == []
+
+
+def test_the_readme_stays_one_page() -> None:
+    """What it is, a picture, the first commands, and where to go on: all else has a page of its own."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert text.count("\n") <= 80
+    assert [each for each in ("![", "make demo", "make up", "](docs/index.md)", "make docs") if each not in text] == []
