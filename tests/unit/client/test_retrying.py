@@ -81,7 +81,7 @@ def test_a_forked_process_makes_other_keys() -> None:
     # In a program of its own: a fork of this process may hang by what other tests' threads have held.
     forks = (
         "import os; from noteflow_hooks.client.retrying import new_key;"
-        "new_key(); child = os.fork(); print(new_key()[12:], flush=True); child and os.wait(); os._exit(0)"
+        "new_key(); child = os.fork(); os.write(1, (new_key()[12:] + ' ').encode()); child and os.wait(); os._exit(0)"
     )
     ended = subprocess.run([sys.executable, "-c", forks], capture_output=True, text=True, check=True, timeout=60)
     assert len(set(ended.stdout.split())) == 2
