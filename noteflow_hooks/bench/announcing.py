@@ -13,11 +13,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
-from noteflow_hooks.bench.lines import say, told
+from noteflow_hooks.bench.lines import answer_each
 from noteflow_hooks.client import connect, connect_async
 from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -116,9 +117,7 @@ def _answer(server: str, line: str) -> object:
 
 def main() -> None:
     """Answer each line until the standard input ends."""
-    say("ready")
-    for line in told():
-        say(_answer(sys.argv[1], line))
+    answer_each(partial(_answer, sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -12,12 +12,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import grpc
 
-from noteflow_hooks.bench.lines import say, told
+from noteflow_hooks.bench.lines import answer_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,9 +78,7 @@ def _answer(server: str, line: str) -> object:
 
 def main() -> None:
     """Answer each line until the standard input ends."""
-    say("ready")
-    for line in told():
-        say(_answer(sys.argv[1], line))
+    answer_each(partial(_answer, sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.bench.lines import say, told
+from noteflow_hooks.bench.lines import answer_each
 from noteflow_hooks.bench.traffic import BODY
 from noteflow_hooks.domain.events import Event, WebhookEventType
 from noteflow_hooks.local.stack.environment import GivenSettings
@@ -66,9 +66,7 @@ def _commit(store: StoreParts, event: Event) -> None:
 
 def main() -> None:
     """Answer each line until the standard input ends."""
-    say("ready")
-    for line in told():
-        say(Task(**json.loads(line)).run())
+    answer_each(lambda line: Task(**json.loads(line)).run())
 
 
 if __name__ == "__main__":

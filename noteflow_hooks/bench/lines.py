@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def told() -> Iterator[str]:
@@ -21,3 +21,10 @@ def say(answer: object) -> None:
     """Answer with a line of JSON."""
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
+
+
+def answer_each(answer: Callable[[str], object]) -> None:
+    """Say that it is ready, and answer each line until the standard input ends."""
+    say("ready")
+    for line in told():
+        say(answer(line))

@@ -319,7 +319,7 @@ def test_whom_the_database_refuses_counts_it_and_says_why(
         for name in ("server", "at-work"):
             until(lambda name=name: _refused(rig, name) > 0, what=f"{name} counts it")  # type: ignore[misc]  # mypy knows no lambda's defaults
             # The reason that is told is that of the first refusal: a connection that was ended, here.
-            assert re.search(r"the database refuses: .*(not permitted to log in|administrator)", _log(rig, name))
+            until(lambda name=name: _says_why(rig, name), what=f"{name} says why")  # type: ignore[misc]  # as above
         until(lambda: scraped(exporter).value("database_up") == 0, what="it is missed")
         assert "the database is away" in _log(rig, "exporter")
         with pytest.MonkeyPatch.context() as patch:
@@ -331,6 +331,11 @@ def test_whom_the_database_refuses_counts_it_and_says_why(
     finally:
         rig.database.execute(sql.SQL("ALTER ROLE {} LOGIN").format(role))
     until(lambda: scraped(exporter).value("database_up") == 1, what="it is there again")
+
+
+def _says_why(rig: SystemRig, name: str) -> bool:
+    why = r"the database refuses: .*(not permitted to log in|administrator)"
+    return re.search(why, _log(rig, name)) is not None
 
 
 def _refused(rig: SystemRig, name: str) -> float:

@@ -99,9 +99,12 @@ class SystemRig:
         """Act for a workspace of its own, in which nobody else registers endpoints, for as long as the block runs."""
         former = self.client, self.token
         self.token = self.new_workspace()
-        with self.connect(self.token) as self.client:
-            yield self
-        self.client, self.token = former
+        try:
+            with self.connect(self.token) as self.client:
+                yield self
+        finally:
+            # Also where the block raises: whoever comes next would call by a connection that is closed.
+            self.client, self.token = former
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from noteflow_hooks.domain.system_state import Periods
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.runtime.database import DEADLINE, READS_SHARE
 from noteflow_hooks.rpc.services.no_schemas import NoSchemas
-from noteflow_hooks.rpc.watching.watches import HEARTBEAT_S
+from noteflow_hooks.rpc.watching.audience import HEARTBEAT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from noteflow_hooks.errors import UnauthenticatedError
 from noteflow_hooks.rpc.interceptors.tokens import REFUSAL
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.rpc.runtime.database import Database
+
+#: After so long without a message a heartbeat comes.
+HEARTBEAT_S: Final = 15.0
 
 
 class Reader(Protocol):
@@ -30,7 +34,7 @@ class Reader(Protocol):
 EachReader = TypeVar("EachReader", bound=Reader)
 
 
-class Audience(Generic[EachReader]):
+class Audience(ABC, Generic[EachReader]):
     """The open watches of one kind. Belongs to one event loop."""
 
     def __init__(self, database: Database) -> None:
@@ -39,6 +43,17 @@ class Audience(Generic[EachReader]):
         self._refusal: Exception | None = None
         #: Held while it is looked: who comes meanwhile begins where that look has ended.
         self._looking = asyncio.Lock()
+
+    async def look(self) -> None:
+        """Look at what is new, where anybody watches, and have them told."""
+        is_behind = True
+        while is_behind and self._watchers:
+            async with self._looking:
+                is_behind = await self._look_once()
+
+    @abstractmethod
+    async def _look_once(self) -> bool:
+        """Look at what comes next, and return whether there is more behind that."""
 
     async def check_tokens(self) -> None:
         """End the watches whose token was revoked, or has passed its end, since they began."""

@@ -6,11 +6,12 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from noteflow_hooks.application.event_watching import begin, filtered, look, order_of
 from noteflow_hooks.rpc.messages.pages import ROWS_AT_ONCE
-from noteflow_hooks.rpc.watching.audience import Audience
+from noteflow_hooks.rpc.watching.audience import HEARTBEAT_S, Audience
 from noteflow_hooks.rpc.watching.event_watcher import EventNotice, EventWatcher
-from noteflow_hooks.rpc.watching.watches import HEARTBEAT_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
@@ -58,15 +59,8 @@ class EventWatches(Audience[EventWatcher]):
         finally:
             self._leave(watcher)
 
-    async def look(self) -> None:
-        """Look what was stored, where anybody watches, and have them told."""
-        is_behind = True
-        while is_behind and self._watchers:
-            async with self._looking:
-                is_behind = await self._look_once()
-
+    @override
     async def _look_once(self) -> bool:
-        """Look at what comes next, and return whether there is more behind that."""
         after, watchers = self._until, tuple(self._watchers)
         if after is None:
             return False

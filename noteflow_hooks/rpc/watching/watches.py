@@ -7,9 +7,11 @@ from collections import OrderedDict
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
+from typing_extensions import override
+
 from noteflow_hooks.application.watching import horizon, look
 from noteflow_hooks.rpc.messages.pages import ROWS_AT_ONCE
-from noteflow_hooks.rpc.watching.audience import Audience
+from noteflow_hooks.rpc.watching.audience import HEARTBEAT_S, Audience
 from noteflow_hooks.rpc.watching.watcher import Notice, Watcher
 
 if TYPE_CHECKING:
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.paging import DeliveryChange, DeliveryFilter
     from noteflow_hooks.rpc.runtime.database import Database
 
-#: After so long without a message a heartbeat comes.
-HEARTBEAT_S: Final = 15.0
 #: Of the deliveries that were told as waiting, so many are looked at again, each time that so many looks have passed.
 _LEFT: Final = 2_000
 _LEFT_EVERY: Final = 5
@@ -60,15 +60,8 @@ class Watches(Audience[Watcher]):
         finally:
             self._leave(watcher)
 
-    async def look(self) -> None:
-        """Look what has changed, where anybody watches, and have them told."""
-        is_behind = True
-        while is_behind and self._watchers:
-            async with self._looking:
-                is_behind = await self._look_once()
-
+    @override
     async def _look_once(self) -> bool:
-        """Look at what comes next, and return whether there is more behind that."""
         since, watchers = self._until, tuple(self._watchers)
         if since is None:
             return False
