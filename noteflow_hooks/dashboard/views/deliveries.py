@@ -57,10 +57,9 @@ def shown(visit: Visit) -> Page:
     delivery = _delivery(visit)
     event = visit.client.events.GetEvent(pb.GetEventRequest(event_id=delivery.event_id, page_size=1)).event
     endpoint = endpoint_of(visit.client, delivery)
-    values = {"delivery": delivery, "event": event, "endpoint": endpoint}
-    return Page(
-        "delivery.html", {**values, "life": life_of(delivery, event), "diagnosis": diagnose(delivery, endpoint)}
-    )
+    found = diagnose(delivery, endpoint, is_erased=event.HasField("payload_erased_at"))
+    values = {"delivery": delivery, "event": event, "endpoint": endpoint, "diagnosis": found}
+    return Page("delivery.html", {**values, "life": life_of(delivery, event)})
 
 
 def resend(visit: Visit) -> Redirect:
