@@ -43,6 +43,19 @@
     }
   }
 
+  // Times that are typed are the reader's own, too. What is sent, and stands in addresses, is UTC.
+  const seconds = (moment) => moment.toISOString().slice(0, 19);
+  for (const field of all("input[type=datetime-local]")) {
+    const moment = new Date(`${field.value}Z`);
+    if (field.value) field.value = seconds(new Date(moment - moment.getTimezoneOffset() * 60000));
+    field.labels[0].querySelector("[data-zone]").textContent = "(your time)";
+  }
+  document.addEventListener("formdata", (event) => {
+    for (const field of all("input[type=datetime-local]", event.target)) {
+      if (field.value) event.formData.set(field.name, seconds(new Date(field.value)));
+    }
+  });
+
   function setCopies(root) {
     for (const button of all("[data-copy]", root)) button.hidden = !navigator.clipboard;
   }

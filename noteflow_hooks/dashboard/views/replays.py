@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.client import pb
@@ -33,6 +34,10 @@ def shown(visit: Visit) -> Page:
     replay = visit.client.webhooks.GetReplay(pb.GetReplayRequest(replay_id=visit.id()))
     wanted = list(replay.statuses) or ([replay.status] if replay.status else list(_UNSAID))
     named = {name: getattr(replay, name) for name in ("webhook_id", "event_type", "error_kind", "skip_reason", *IDS)}
+    if replay.HasField("created_after"):
+        named["created_after"] = replay.created_after.ToJsonString()
+    if replay.HasField("created_before"):
+        named["created_before"] = _full_second(replay.created_before.ToDatetime(UTC)).isoformat()
     values = {"replay": replay, "wanted": wanted, "named": named, "names": endpoint_names(visit)}
     return Page("replay.html", values)
 
@@ -62,6 +67,11 @@ def cancel(visit: Visit) -> Redirect:
     """Cancel a replay that runs."""
     visit.client.webhooks.CancelReplay(pb.CancelReplayRequest(replay_id=visit.id()))
     return Redirect(f"/replays/{visit.id()}?done=cancelled")
+
+
+def _full_second(moment: datetime) -> datetime:
+    """Return the first full second that is no earlier: lists are asked for by those."""
+    return (moment + timedelta(microseconds=999_999)).replace(microsecond=0)
 
 
 def _request(form: Form) -> pb.ReplayDeliveriesRequest:

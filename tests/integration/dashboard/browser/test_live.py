@@ -67,6 +67,19 @@ def test_times_are_the_readers_own_with_utc_on_hover(browser: Browser, dashboard
         assert "ago" in page.locator("tbody .ago").first.inner_text()
 
 
+def test_times_that_are_typed_are_the_readers_own_too(browser: Browser, dashboard: Dashboard, world: World) -> None:
+    """The address has UTC; without JavaScript the field says that it has."""
+    with signed_in(browser, dashboard, world.token, timezone_id="Asia/Kolkata") as page:
+        page.goto(f"{dashboard.url}/events")
+        page.get_by_label("Stored from (your time)").fill("2026-01-31T12:00:30")
+        page.get_by_role("button", name="Filter", exact=True).click()
+        page.wait_for_url("**created_after=2026-01-31T06%3A30%3A30**")
+        assert page.get_by_label("Stored from").input_value() == "2026-01-31T12:00:30"
+    with signed_in(browser, dashboard, world.token, timezone_id="Asia/Kolkata", java_script_enabled=False) as page:
+        page.goto(f"{dashboard.url}/events?created_after=2026-01-31T12:00%2B05:30")
+        assert page.get_by_label("Stored from (UTC)").input_value() == "2026-01-31T06:30"
+
+
 def test_keys_go_everywhere(page: Page) -> None:
     """To the box, through rows, into one, to pages, and to the list of keys; in a field they are letters."""
     page.keyboard.press("g")
