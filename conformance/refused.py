@@ -123,6 +123,10 @@ _SIGNATURES: Final = [
     _UNFIT("a public key's bytes taken for a secret", secrets=[public(PAIR)], sent=headers(_by_bytes(public(PAIR)))),
     _UNFIT("a secret's signature called v1a", secrets=[public(PAIR), NEW], sent=headers(_RIGHT.replace("v1,", "v1a,"))),
     _UNFIT("a key's signature called v1", secrets=[public(PAIR), NEW], sent=headers(v1a(PAIR).replace("v1a,", "v1,"))),
+    _UNFIT("a secret's signature without its version", secrets=[NEW], sent=headers(_RIGHT.removeprefix("v1,"))),
+    _UNFIT(
+        "a key's signature without its version", secrets=[public(PAIR)], sent=headers(v1a(PAIR).removeprefix("v1a,"))
+    ),
     _UNFIT("a key's signature in its other form", secrets=[public(PAIR)], sent=headers(with_other_half(v1a(PAIR)))),
     _UNFIT("a key's signature that was cut", secrets=[public(PAIR)], sent=headers(v1a(PAIR)[:-8])),
     _UNFIT("a key's signature of nought", secrets=[public(PAIR)], sent=headers("v1a," + base64_of(bytes(64)))),

@@ -20,10 +20,10 @@ COPIED: Final = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributin
 KITS: Final = "kit-files.md"
 _KIT_FILES: Final = {
     "python": ["python/noteflow_webhooks/*.py"],
-    "js": ["node/noteflow-webhooks.mjs"],
-    "go": ["go/receiver.go", "go/verifier.go"],
-    "ruby": ["ruby/noteflow_webhooks.rb"],
-    "php": ["php/noteflow_webhooks.php"],
+    "js": ["node/noteflow-*.mjs"],
+    "go": ["go/verifier.go", "go/receiver.go", "go/seen.go"],
+    "ruby": ["ruby/noteflow_*.rb"],
+    "php": ["php/noteflow_*.php"],
     "java": ["java/noteflow/webhooks/*.java"],
 }
 #: Material for MkDocs would say at each build that it is to end, and that MkDocs 2 is another program.

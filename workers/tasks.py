@@ -116,10 +116,11 @@ def deliver(self: Task[[list[str]], str], delivery_ids: list[str]) -> str:
     outcomes = deliveries.deliver(ids, wake_ups=wake_ups, lane=Lane.SLOW if came_by == SLOW_QUEUE else Lane.QUICK)
     _marks[DONE] = time.monotonic()
     # What was sent has its next retry on its way already.
-    if self.request.retries and (unsent := set(ids).difference(outcomes.sent)):
-        for delay, early in deliveries.early(list(unsent)).items():
+    named = {str(each): each for each in ids}
+    if self.request.retries and (unsent := [named[each] for each in named.keys() - outcomes.sent]):
+        for delay, early in deliveries.early(unsent).items():
             wake_ups.retry_later(early, delay=delay)
-    return outcomes.shown(ids)
+    return outcomes.shown(named)
 
 
 @app.task(name=RELAY_TASK, throws=AWAY)

@@ -7,66 +7,12 @@ import (
 	"log"
 	"net/http"
 	"strconv"
-	"sync"
 )
 
 // status is what each name is answered with. 401: the sender's fault. 5xx: our own, and the event is sent again.
 var status = map[string]int{
 	"missing_header": 401, "malformed_header": 401, "too_old": 401, "too_new": 401, "no_match": 401,
 	"not_post": 405, "body_too_large": 413, "body_not_raw": 500, "store_failed": 500, "in_progress": 503,
-}
-
-// Remembers is where ids are remembered. Several processes need one of your own: a table, or Redis.
-type Remembers interface {
-	// Begin returns "new", and remembers the id as pending, in one step; else "pending" or "done".
-	Begin(id string) (string, error)
-	Done(id string) error
-	Forget(id string) error
-}
-
-// Seen remembers the last ids, in this process.
-type Seen struct {
-	Most   int
-	lock   sync.Mutex
-	states map[string]string
-	order  []string
-}
-
-// Begin is as Remembers has it.
-func (s *Seen) Begin(id string) (string, error) {
-	s.lock.Lock()
-	defer s.lock.Unlock()
-	if known := s.states[id]; known != "" {
-		return known, nil
-	}
-	if s.states == nil {
-		s.states = map[string]string{}
-	}
-	s.states[id] = "pending"
-	s.order = append(s.order, id)
-	if len(s.order) > s.Most {
-		delete(s.states, s.order[0])
-		s.order = s.order[1:]
-	}
-	return "new", nil
-}
-
-// Done is as Remembers has it.
-func (s *Seen) Done(id string) error {
-	s.lock.Lock()
-	defer s.lock.Unlock()
-	if s.states[id] != "" {
-		s.states[id] = "done"
-	}
-	return nil
-}
-
-// Forget is as Remembers has it.
-func (s *Seen) Forget(id string) error {
-	s.lock.Lock()
-	defer s.lock.Unlock()
-	delete(s.states, id)
-	return nil
 }
 
 // Receiver is an endpoint, an http.Handler.

@@ -36,14 +36,11 @@ var (
 	idForm    = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 	timeForm  = regexp.MustCompile(`^(0|[1-9][0-9]{0,11})$`)
 	plainForm = regexp.MustCompile(`^[!-~]{8,256}$`)
+	prefixed  = regexp.MustCompile(`^(whsec|whpk|whsk)_`)
 	// Public keys by which everybody can sign, without their sign: the points of small order.
-	everybodys = map[string]bool{
-		strings.Repeat("00", 32): true, "01" + strings.Repeat("00", 31): true,
-		"ec" + strings.Repeat("ff", 30) + "7f": true, "ed" + strings.Repeat("ff", 30) + "7f": true,
-		"ee" + strings.Repeat("ff", 30) + "7f":                             true,
-		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05": true,
-		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a": true,
-	}
+	everybodys = regexp.MustCompile(`^(0[01](00){31}|e[cde](ff){30}7f|` +
+		`26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05|` +
+		`c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a)$`)
 )
 
 // Verifier knows an endpoint's secrets (whsec_… or plain) and public keys (whpk_…): one that fits is enough.
@@ -74,50 +71,37 @@ func NewVerifier(secrets ...string) (*Verifier, error) {
 
 // Verify returns the event, or an Error with the name of what is wrong. body is the bytes as they came.
 func (v *Verifier) Verify(body []byte, header http.Header) (*Event, error) {
+	var err error
 	if v.Scheme != "plain" {
-		if err := v.check(v.standard, body, header); err != nil {
-			return nil, err
-		}
+		err = v.standard(body, header)
 	}
-	if v.Scheme != "standard" {
-		if err := v.check(v.plain, body, header); err != nil {
-			return nil, err
-		}
+	if err == nil && v.Scheme != "standard" {
+		err = v.plain(body, header)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return &Event{header.Get("webhook-id"), header.Get("X-NoteFlow-Event"), body, header}, nil
 }
 
-func (v *Verifier) check(fits func([]byte, http.Header) (bool, error), body []byte, header http.Header) error {
-	ok, err := fits(body, header)
-	if err != nil || ok {
-		return err
-	}
-	if length, err := strconv.ParseUint(header.Get("Content-Length"), 10, 63); err == nil && int(length) != len(body) {
-		return &Error{"body_not_raw", fmt.Sprintf("%d bytes, %d were sent", len(body), length)}
-	}
-	return &Error{"no_match", ""}
-}
-
-func (v *Verifier) standard(body []byte, header http.Header) (bool, error) {
+func (v *Verifier) standard(body []byte, header http.Header) error {
 	for _, name := range []string{"webhook-id", "webhook-timestamp", "webhook-signature"} {
 		if header.Get(name) == "" {
-			return false, &Error{"missing_header", name}
+			return &Error{"missing_header", name}
 		}
 	}
 	id, written := header.Get("webhook-id"), header.Get("webhook-timestamp")
 	if !idForm.MatchString(id) {
-		return false, &Error{"malformed_header", "webhook-id"}
+		return &Error{"malformed_header", "webhook-id"}
 	}
 	if !timeForm.MatchString(written) {
-		return false, &Error{"malformed_header", "webhook-timestamp"}
+		return &Error{"malformed_header", "webhook-timestamp"}
 	}
 	seconds, _ := strconv.ParseInt(written, 10, 64)
-	age := v.Now().Sub(time.Unix(seconds, 0))
-	if age > v.Tolerance {
-		return false, &Error{"too_old", "by " + age.String()}
-	}
-	if -age > v.Tolerance {
-		return false, &Error{"too_new", "by " + (-age).String()}
+	if age := v.Now().Sub(time.Unix(seconds, 0)); age > v.Tolerance {
+		return &Error{"too_old", "by " + age.String()}
+	} else if -age > v.Tolerance {
+		return &Error{"too_new", "by " + (-age).String()}
 	}
 	content := bytes.Join([][]byte{[]byte(id), []byte(written), body}, []byte("."))
 	found := false
@@ -127,7 +111,30 @@ func (v *Verifier) standard(body []byte, header http.Header) (bool, error) {
 			found = found || v.isByKey(each, content)
 		}
 	}
-	return found, nil
+	return outcome(found, body, header)
+}
+
+func (v *Verifier) plain(body []byte, header http.Header) error {
+	given, found := header.Get("X-NoteFlow-Signature"), false
+	if given == "" {
+		return &Error{"missing_header", "X-NoteFlow-Signature"}
+	}
+	for _, key := range v.secrets {
+		expected := "sha256=" + hex.EncodeToString(mac(key.plain, body))
+		found = hmac.Equal([]byte(expected), []byte(given)) || found
+	}
+	return outcome(found, body, header)
+}
+
+func outcome(found bool, body []byte, header http.Header) error {
+	length, err := strconv.ParseUint(header.Get("Content-Length"), 10, 63)
+	switch {
+	case found:
+		return nil
+	case err == nil && int(length) != len(body):
+		return &Error{"body_not_raw", fmt.Sprintf("%d bytes, %d were sent", len(body), length)}
+	}
+	return &Error{"no_match", ""}
 }
 
 func (v *Verifier) isBySecret(given string, content []byte) bool {
@@ -140,48 +147,32 @@ func (v *Verifier) isBySecret(given string, content []byte) bool {
 }
 
 func (v *Verifier) isByKey(given string, content []byte) bool {
-	signature := decoded(strings.TrimPrefix(given, "v1a,"))
+	signature, found := decoded(strings.TrimPrefix(given, "v1a,")), false
 	for _, key := range v.public {
-		if strings.HasPrefix(given, "v1a,") && len(signature) == ed25519.SignatureSize && ed25519.Verify(key, content, signature) {
-			return true
-		}
+		found = found || strings.HasPrefix(given, "v1a,") && ed25519.Verify(key, content, signature)
 	}
-	return false
-}
-
-func (v *Verifier) plain(body []byte, header http.Header) (bool, error) {
-	given, found := header.Get("X-NoteFlow-Signature"), false
-	if given == "" {
-		return false, &Error{"missing_header", "X-NoteFlow-Signature"}
-	}
-	for _, key := range v.secrets {
-		expected := "sha256=" + hex.EncodeToString(mac(key.plain, body))
-		found = hmac.Equal([]byte(expected), []byte(given)) || found
-	}
-	return found, nil
+	return found
 }
 
 func (v *Verifier) add(secret string) error {
+	raw := decoded(secret[strings.Index(secret, "_")+1:])
 	switch {
-	case strings.HasPrefix(secret, "whsec_"):
-		if raw := decoded(secret[6:]); len(raw) >= 24 && len(raw) <= 64 {
-			v.secrets = append(v.secrets, struct{ standard, plain []byte }{raw, []byte(secret)})
-			return nil
-		}
-	case strings.HasPrefix(secret, "whpk_"):
-		if raw := decoded(secret[5:]); len(raw) == ed25519.PublicKeySize {
-			unsigned := append([]byte{}, raw...)
-			unsigned[31] &= 127
-			if !everybodys[hex.EncodeToString(unsigned)] {
-				v.public = append(v.public, raw)
-				return nil
-			}
-		}
-	case !strings.HasPrefix(secret, "whsk_") && plainForm.MatchString(secret):
+	case strings.HasPrefix(secret, "whsec_") && len(raw) >= 24 && len(raw) <= 64:
+		v.secrets = append(v.secrets, struct{ standard, plain []byte }{raw, []byte(secret)})
+	case strings.HasPrefix(secret, "whpk_") && len(raw) == ed25519.PublicKeySize && !isEverybodys(raw):
+		v.public = append(v.public, raw)
+	case plainForm.MatchString(secret) && !prefixed.MatchString(secret):
 		v.secrets = append(v.secrets, struct{ standard, plain []byte }{[]byte(secret), []byte(secret)})
-		return nil
+	default:
+		return &Error{"secret_malformed", "whsec_…, 8 to 256 visible characters, or whpk_… (a public key)"}
 	}
-	return &Error{"secret_malformed", "whsec_…, 8 to 256 visible characters, or whpk_… (a public key)"}
+	return nil
+}
+
+func isEverybodys(key []byte) bool {
+	unsigned := append([]byte{}, key...)
+	unsigned[31] &= 127
+	return everybodys.MatchString(hex.EncodeToString(unsigned))
 }
 
 func mac(key, content []byte) []byte {

@@ -23,15 +23,19 @@ type vector struct {
 }
 
 func vectors(t testing.TB) []vector {
-	text, err := os.ReadFile("../../conformance/vectors.json")
-	if err != nil {
-		t.Fatal(err)
+	var all []vector
+	for _, name := range []string{"vectors", "samples"} {
+		text, err := os.ReadFile("../../conformance/" + name + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file struct{ Vectors []vector }
+		if err := json.Unmarshal(text, &file); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, file.Vectors...)
 	}
-	var file struct{ Vectors []vector }
-	if err := json.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
-	return file.Vectors
+	return all
 }
 
 func (v vector) request() ([]byte, http.Header) {

@@ -1,6 +1,6 @@
 <?php
 
-// php kits/php/vectors.php: checks the kit against conformance/vectors.json, and measures it.
+// php kits/php/vectors.php: checks the kit against the vectors and samples of conformance/, and measures it.
 
 declare(strict_types=1);
 
@@ -8,7 +8,8 @@ require __DIR__ . '/noteflow_webhooks.php';
 
 use NoteflowWebhooks\{Receiver, Seen, Verifier, WebhookError};
 
-$vectors = json_decode(file_get_contents(__DIR__ . '/../../conformance/vectors.json'), true, 512, JSON_THROW_ON_ERROR)['vectors'];
+$read = fn ($name) => json_decode(file_get_contents(__DIR__ . "/../../conformance/$name.json"), true, 512, JSON_THROW_ON_ERROR)['vectors'];
+$vectors = [...$read('vectors'), ...$read('samples')];
 
 function verifier(array $vector): Verifier
 {

@@ -1,11 +1,13 @@
 # frozen_string_literal: true
 
-# ruby kits/ruby/vectors.rb: checks the kit against conformance/vectors.json, and measures it.
+# ruby kits/ruby/vectors.rb: checks the kit against the vectors and samples of conformance/, and measures it.
 
 require "stringio"
 require_relative "noteflow_webhooks"
 
-vectors = JSON.parse(File.read(File.join(__dir__, "../../conformance/vectors.json")))["vectors"]
+vectors = %w[vectors samples].flat_map do |name|
+  JSON.parse(File.read(File.join(__dir__, "../../conformance/#{name}.json")))["vectors"]
+end
 
 def verifier_of(vector)
   NoteflowWebhooks::Verifier.new(

@@ -31,9 +31,6 @@ def by_the_client(stage: Stage, *, is_async: bool) -> Values:
     """Publish both ways, to an endpoint that is delivered to meanwhile; return rates, and what an event costs."""
     token, events = stage.workspaces()[0].token, stage.count(_EVENTS)
     client, stub = Counter[str](), Counter[str]()
-    # As autovacuum does within a minute: until then each publishing statement reads all of a table that was empty when
-    # it was planned, and ten thousand events cost ten times what they should.
-    stage.database.execute("ANALYZE noteflow.webhook_events")
     for _ in range(_PASSES):
         for by_client, found in ((False, stub), (True, client)):
             found.update(_spent(stage, Task(token, events, _CALLERS, by_client, is_async)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 #: What a delivery's states are called.
@@ -57,7 +58,7 @@ CAUSES: Final = {
     ),
     "address_not_allowed": (
         "The endpoint's name leads to an address that may not be called.",
-        "Use a public address, or have the operator allow this network (EGRESS_ALLOW).",
+        "Use a public address, or have the operator allow this network (NOTEFLOW_HOOKS_EGRESS_ALLOW).",
     ),
     "connect": (
         "No connection to the receiver could be made.",
@@ -84,12 +85,46 @@ CAUSES: Final = {
     ),
     "secret_unavailable": (
         "The endpoint's secret cannot be read with the server's keys, so nothing was sent.",
-        "Rotate the endpoint's secret, or have the operator put the former key back (SECRET_KEYS).",
+        "Rotate the endpoint's secret, or have the operator put the former key back (NOTEFLOW_HOOKS_SECRET_KEYS).",
     ),
     "internal": (
         "A fault of our own kept it from being sent.",
         "Tell the operator the delivery's id: the workers' log says more.",
     ),
+}
+#: What a receiver kit names in its answer, `{"error": "too_old"}`; docs/kits.md has the same.
+KITS: Final = {
+    "missing_header": (
+        "The receiver's kit misses a header of the signature.",
+        "Give the endpoint a secret; or have what stands before the receiver let webhook-* and X-NoteFlow-* through.",
+    ),
+    "malformed_header": (
+        "The receiver's kit can't read webhook-id or webhook-timestamp.",
+        "Look at what stands before the receiver: it has changed the header.",
+    ),
+    "too_old": (
+        "By the receiver's clock this was signed too long ago.",
+        "Set the receiver's clock, or the server's; each attempt is signed anew.",
+    ),
+    "too_new": (
+        "By the receiver's clock this is signed in the future.",
+        "Set the receiver's clock, or the server's; each attempt is signed anew.",
+    ),
+    "no_match": (
+        "No signature fits the secrets, or public keys, that the receiver's kit was given.",
+        "Give it this endpoint's: `webhooks show` has the secret's last characters, and the public key.",
+    ),
+    "body_not_raw": (
+        "Something had parsed or changed the body before the receiver's kit got it.",
+        "Put the kit before whatever reads the body, such as a parser of JSON.",
+    ),
+    "body_too_large": ("The body is larger than the receiver's kit takes.", "Raise its limit of bytes."),
+    "not_post": ("The receiver's kit was asked by another method than POST.", "Look at what stands before it."),
+    "store_failed": (
+        "The receiver's own function that stores events has failed.",
+        "Look at its log for that time.",
+    ),
+    "in_progress": ("The receiver was storing the same event at that moment.", "Nothing: it comes again."),
 }
 _CODES: Final = {
     400: ("The receiver did not accept the request.", "Its log, or the answer below, says what it missed."),
@@ -119,12 +154,25 @@ def ended(message: str, kind: str, status_code: int) -> str:
     return "It was given up for good, without another attempt."
 
 
-def advice(kind: str, status_code: int) -> tuple[str, str]:
-    """Return what a failure means and what to do about it; ``status_code`` is 0 where none came."""
+def advice(kind: str, status_code: int, answer: str = "") -> tuple[str, str]:
+    """Return what a failure means and what to do about it; ``status_code`` is 0 where no ``answer`` came."""
     if kind in CAUSES:
         return CAUSES[kind]
+    named = _named(answer)
+    if named is not None:
+        return KITS[named]
     if status_code in _CODES:
         return _CODES[status_code]
     if status_code >= 500:  # noqa: PLR2004 - from here on HTTP's codes are the server's own errors
         return ("The receiver failed.", "Look at its log for that time.")
     return ("The receiver refused it.", "The answer below may say why; anything but 2xx counts as a failure.")
+
+
+def _named(answer: str) -> str | None:
+    """Return what a receiver kit has named in its answer; None where that is of somebody else."""
+    try:
+        found = json.loads(answer)
+    except (ValueError, RecursionError):
+        return None
+    name = found.get("error") if isinstance(found, dict) else None
+    return name if isinstance(name, str) and name in KITS else None

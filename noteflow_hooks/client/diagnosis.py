@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 _AGAIN = "Then send it again."
+_ERASED = "Its payload is erased: it can't be sent again."
 _BY_ITSELF = "It is tried again by itself."
 
 
@@ -28,8 +29,11 @@ class Diagnosis:
     todo: tuple[str, ...]
 
 
-def diagnose(delivery: pb.Delivery, endpoint: pb.Webhook | None) -> Diagnosis:
-    """Return what to tell of a delivery, as GetDelivery returns it, and its endpoint, None for one that is gone."""
+def diagnose(delivery: pb.Delivery, endpoint: pb.Webhook | None, *, is_erased: bool = False) -> Diagnosis:
+    """Return what to tell of a delivery, as GetDelivery returns it, and its endpoint, None for one that is gone.
+
+    ``is_erased`` says that its event's payload is.
+    """
     state = STATES.get(delivery.status, delivery.status)
     happened = (_tries(delivery), *_sent_again(delivery))
     if not delivery.reason and not delivery.skip_reason:
@@ -38,10 +42,14 @@ def diagnose(delivery: pb.Delivery, endpoint: pb.Webhook | None) -> Diagnosis:
     if delivery.status == "skipped":
         known = delivery.skip_reason in SKIPPED
         why = (reason, SKIPPED[delivery.skip_reason]) if known else (reason,)
+        if is_erased:
+            return Diagnosis(state, happened, why, (_ERASED,))
         return Diagnosis(state, happened, why, (UNSKIP[delivery.skip_reason],) if known else ())
     over = (ended(delivery.error_message, delivery.error_kind, delivery.status_code),)
     failed = _failure(delivery)
     why = (reason, *(over if delivery.status == "dead" else ()), *failed[:1])
+    if delivery.status == "dead" and (is_erased or endpoint is None):
+        return Diagnosis(state, happened, why, (_ERASED if is_erased else UNSKIP["deleted"],))
     return Diagnosis(state, happened, why, (*failed[1:], *_next(delivery, endpoint, has_failed=bool(failed))))
 
 
@@ -62,7 +70,9 @@ def waits_for(delivery: pb.Delivery, endpoint: pb.Webhook | None) -> str | None:
 def _failure(delivery: pb.Delivery) -> tuple[str, ...]:
     """Return what its last attempt's failure means, and what to do about it; nothing where there is none."""
     last = delivery.attempts[-1] if delivery.attempts else None
-    return advice(last.error_kind, last.status_code) if last is not None and last.HasField("error_kind") else ()
+    if last is None or not last.HasField("error_kind"):
+        return ()
+    return advice(last.error_kind, last.status_code, last.response_body)
 
 
 def _next(delivery: pb.Delivery, endpoint: pb.Webhook | None, *, has_failed: bool) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ _LOW: Final = 1.5
 #: The numbers that axes end with, times a power of ten.
 _ROUND: Final = (1, 2, 3, 5, 10)
 _PERCENT: Final = 100
+#: What a share that is neither none nor all would be rounded to, and what it is shown as.
+_ROUNDED_AWAY: Final = {"0.0": "0.1", "100.0": "99.9"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,19 @@ def lines(buckets: Sequence[pb.StatsBucket]) -> Lines:
 
 
 def percent(part: int, whole: int) -> str:
-    """Return a share as people say it: 100 only for all of it, and a dash where there is nothing."""
+    """Return a share as people say it: 100 only for all of it, 0 for none, and a dash where there is nothing."""
     if not whole:
         return "\N{EN DASH}"
     exact = _PERCENT * part / whole
-    shown = f"{exact:.1f}" if exact < _PERCENT else "100"
-    return f"{'99.9' if shown == '100.0' else shown}%"
+    if not 0 < exact < _PERCENT:
+        return f"{exact:.0f}%"
+    shown = f"{exact:.1f}"
+    return f"{_ROUNDED_AWAY.get(shown, shown)}%"
+
+
+def middle(top: int) -> int | None:
+    """Return what the middle of a chart of that height stands for; None where that is no whole number."""
+    return top // 2 if top % 2 == 0 else None
 
 
 def rounded_up(number: float) -> int:

@@ -65,7 +65,7 @@ def _attempt(attempt: pb.Attempt, bar: int) -> Step:
 
 def _next(delivery: pb.Delivery) -> list[Step]:
     if delivery.status == "pending" and delivery.HasField("next_attempt_at"):
-        return [Step(delivery.next_attempt_at, "The next attempt is due", "busy")]
+        return [Step(delivery.next_attempt_at, "It is due for its next attempt", "busy")]
     if delivery.status == "sending":
         return [Step(delivery.lease_expires_at, "A worker is sending it; it has until then", "busy")]
     return []

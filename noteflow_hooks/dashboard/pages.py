@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from noteflow_hooks.dashboard import drawing, words
+from noteflow_hooks.dashboard.telling import changes, labelled, spoken
 from noteflow_hooks.dashboard.visit import address, without
 from noteflow_hooks.printable import escape
 
@@ -63,6 +64,7 @@ class Pages:
         self._templates.filters.update(
             pretty=pretty, shown=shown, short=short, took=took, visible=_visible, grouped=grouped, utc=_utc
         )
+        self._templates.filters.update(spoken=spoken, labelled=labelled, changes=changes, field=_field, typed=_typed)
 
     def html(self, template: str, values: Mapping[str, Any]) -> str:
         """Return the page."""
@@ -148,7 +150,23 @@ def _at(moment: Timestamp, names_day: bool, names_time: bool = False) -> Markup:
 
 def took(milliseconds: float) -> str:
     """Return a duration as people say it."""
-    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"  # noqa: PLR2004 - a second
+    if milliseconds < 1000:  # noqa: PLR2004 - a second
+        return f"{milliseconds:.0f} ms"
+    return f"{milliseconds / 1000:.1f}".removesuffix(".0") + " s"
+
+
+def _field(value: object) -> object:
+    """Return what stands in a field of a form: a number as people write it, and nothing for None."""
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else value
+
+
+def _typed(text: str) -> str:
+    """Return a time as a field for times has it, in UTC; what is none as it was written."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return (found if found.tzinfo is None else found.astimezone(UTC)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _visible(text: str) -> str:

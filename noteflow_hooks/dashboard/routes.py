@@ -50,6 +50,7 @@ ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/deliveries/resend", "POST", deliveries.resend_selected),
     ("/deliveries/{id}", "GET", deliveries.shown),
     ("/deliveries/{id}/resend", "POST", deliveries.resend),
+    ("/deliveries/{id}/skip", "POST", deliveries.skip),
     ("/deliveries/{id}/json", "GET", deliveries.as_json),
     ("/deliveries/{id}/curl", "GET", deliveries.as_curl),
     ("/live", "GET", with_refusals(live.shown)),
@@ -64,7 +65,7 @@ ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/replays/{id}/cancel", "POST", replays.cancel),
     ("/event-types", "GET", event_types.listed),
     ("/event-types/{name}", "GET", event_types.shown),
-    ("/audit", "GET", with_refusals(audit.listed)),
+    ("/audit", "GET", for_managers(with_refusals(audit.listed))),
     ("/find", "GET", finding.found),
     ("/keys", "GET", finding.keys),
 )

@@ -118,7 +118,7 @@ def for_managers(view: View) -> View:
     @wraps(view)
     def answer(visit: Visit) -> Answer:
         if not visit.session.may_manage:
-            raise ScopeError("this page changes things, for which a token needs the scope manage; yours may only look")
+            raise ScopeError("this page needs a token with the scope manage; yours may only look")
         return view(visit)
 
     return answer

@@ -36,7 +36,7 @@ REPLAY: Final = {
 _PREVIEWED: Final = {
     "matched": State("Sent", "good"),
     "filtered": State("Held back", "quiet"),
-    "error": State("Undelivered", "bad"),
+    "error": State("Failed", "bad"),
     "erased": State("Not known", "quiet"),
 }
 _PART: Final = {
@@ -142,6 +142,7 @@ DONE: Final = {
     "contact_asked": "Where the code counts no more, or could not be mailed, another mail is on its way.",
     "asked": "The endpoint is asked; whether it has answered stands below.",
     "resent": "It is sent again.",
+    "skipped": "It is skipped: no more of it is sent, and what waited behind it goes.",
     "replaying": "The replay has begun.",
     "cancelled": "The replay is cancelled; what it had made due is sent.",
 }

@@ -21,6 +21,7 @@ from noteflow_hooks.delivery.wake_ups import Lane, SlotWakeUps
 from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.challenges import VERIFICATION
 from noteflow_hooks.domain.filters import MATCHED, FilterAnswer, HeldBack, Verdict
+from noteflow_hooks.domain.whole_batches import ids_of
 from noteflow_hooks.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -283,14 +284,14 @@ def may_be_sent(claim: Claim) -> bool:
     return claim.webhook.verification.unverified_since is None or claim.delivery.event_type == VERIFICATION
 
 
-def _ids_of(claims: Sequence[LeasedClaim]) -> tuple[UUID, ...]:
-    """Return the deliveries, the members of batches each by itself."""
-    ids: list[UUID] = []
+def _ids_of(claims: Sequence[LeasedClaim]) -> tuple[str, ...]:
+    """Return the deliveries as text, the members of batches each by itself."""
+    ids: list[str] = []
     for each in claims:
         if isinstance(each.claim, BatchClaim):
-            ids += [member.delivery.id for member in each.claim.members]
+            ids += ids_of(each.claim)
         else:
-            ids.append(each.claim.delivery.id)
+            ids.append(str(each.claim.delivery.id))
     return tuple(ids)
 
 

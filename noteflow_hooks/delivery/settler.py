@@ -50,15 +50,15 @@ class Outcomes(Counter[str]):
     Not sent are those that are ``throttled``: they wait for their endpoints' scheduling slots from then on.
     """
 
-    #: The deliveries that were sent. Adding up counts leaves them out.
-    sent: tuple[UUID, ...] = ()
+    #: The deliveries that were sent, as text. Adding up counts leaves them out.
+    sent: tuple[str, ...] = ()
 
-    def shown(self, named: Collection[UUID] = ()) -> str:
+    def shown(self, named: Collection[str] = ()) -> str:
         """Return the counts in words, and the ids of what was sent, as many as are shown, but for the named ones."""
         beside = [each for each in self.sent if each not in named]
         if not beside:
             return str(self)
-        ids = ", ".join(map(str, beside[:SHOWN_IDS]))
+        ids = ", ".join(beside[:SHOWN_IDS])
         return f"{self}; {ids}" if len(beside) <= SHOWN_IDS else f"{self}; {ids} and {len(beside) - SHOWN_IDS} more"
 
     def __str__(self) -> str:

@@ -204,6 +204,11 @@ class BatchClaim(Claim):
         return not self.rendering.is_known
 
     @property
+    def is_late(self) -> bool:
+        """Whether one of its members comes behind a later one of its meeting."""
+        return any(each.rank is not None and each.rank.is_late for each in self.members)
+
+    @property
     def asks_filter(self) -> bool:
         """Whether the endpoint's filter is to be asked about one of its members."""
         return bool(self.webhook.options.filter) and any(each.asks_filter for each in self.members)

@@ -81,8 +81,9 @@ class FreshMembers(Sequence[Member]):
         return [self.made(place) for place in range(len(self))]
 
     @cached_property
-    def _facts(self) -> Sequence[EventFacts]:
-        return [EventFacts(about, datetime.fromisoformat(moment)) for about, moment in json.loads(self.columns.facts)]
+    def _facts(self) -> Sequence[tuple[str | None, str]]:
+        facts: Sequence[tuple[str | None, str]] = json.loads(self.columns.facts)
+        return facts
 
     def of_each_type(self) -> Sequence[Member]:
         """Return a member of each type of events."""
@@ -92,7 +93,8 @@ class FreshMembers(Sequence[Member]):
     def made(self, place: int) -> Member:
         """Return the member at that place."""
         own = self.columns
-        sequence = json.loads(own.sequences[place])
+        sequence, (meeting_id, moment) = json.loads(own.sequences[place]), self._facts[place]
+        facts = EventFacts(meeting_id, datetime.fromisoformat(moment))
         delivery = WebhookDelivery(
             id=UUID(own.delivery_ids[place]),
             webhook_id=self._webhook.id,
@@ -109,9 +111,9 @@ class FreshMembers(Sequence[Member]):
             delivery,
             self._webhook,
             payload=own.payloads[place].encode(),
-            facts=None if delivery.rendering is None else self._facts[place],
+            facts=None if delivery.rendering is None else facts,
             rank=None if sequence is None else Rank(sequence),
-            content=self._facts[place],
+            content=facts,
         )
 
 
@@ -120,6 +122,12 @@ class FreshBatch(BatchClaim):
     """The claim of a batch that was leased as its deliveries were made."""
 
     members: FreshMembers
+
+    @property
+    @override
+    def is_late(self) -> bool:
+        """Nothing of its endpoint's was sent before."""
+        return False
 
     @override
     def reason_to_skip(self) -> Skip | None:

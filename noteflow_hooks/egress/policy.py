@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 #: What a tenant is told. It never names the address: that would reveal what names inside our network resolve to.
 NOT_ALLOWED: Final = "address not allowed"
+#: What whoever registers is told beside that.
+_ALLOWED: Final = "it must be public, or one that the operator allows (NOTEFLOW_HOOKS_EGRESS_ALLOW)"
 #: How long the look-up of a registration may take: less than the server gives the call, which also uses the database.
 _REGISTRATION_LOOKUP_S: Final = 1.0
 #: What ``localhost`` and the names below it always resolve to (RFC 6761, 6.3).
@@ -128,7 +130,8 @@ class EgressPolicy:
                 self.addresses(parsed, timeout_s=_REGISTRATION_LOOKUP_S)
         except AddressNotAllowedError as error:
             log.warning("an endpoint at %s was refused: %s", parsed.host, error.detail)
-            raise InvalidInputError("url", str(error)) from None
+            problem = f"{error}: {_ALLOWED}" if str(error) == NOT_ALLOWED else str(error)
+            raise InvalidInputError("url", problem) from None
         except (OSError, UnicodeError):
             pass
         return parsed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import threading
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 import pytest
 import uvicorn
 
-from tests.support.kits import KITS, Place, check_receiver, delivered_by, example, node, program
+from tests.support.kits import KITS, Place, check_receiver, copy, delivered_by, example, node, program
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ def test_the_wsgi_example_takes_what_was_delivered(app_of: Any, delivered: Deliv
 @pytest.mark.parametrize("heading", ["node:http", "fetch"])
 def test_node_takes_what_was_delivered(heading: str, tmp_path: Path, delivered: Delivered) -> None:
     """By its own server, and by requests as fetch has them."""
-    shutil.copy(KITS / "node" / "noteflow-webhooks.mjs", tmp_path)
+    copy("node", tmp_path)
     (tmp_path / "hooks.mjs").write_text(example(heading))
     (tmp_path / "fetch.mjs").write_text(_FETCH)
     started = "fetch.mjs" if heading == "fetch" else "hooks.mjs"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.quality.sources import ROOT
-from tests.support.kits import KITS, VECTORS, Sent, check_receiver, delivered_by, example, program
+from tests.support.kits import KITS, SAMPLES, VECTORS, Sent, check_receiver, copy, delivered_by, example, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.kits
 _BROUGHT: Final = ROOT / ".kits"
+#: What each kit is held to.
+CHECKED: Final = [*VECTORS, *SAMPLES]
 _SETTINGS: Final = """
 SECRET_KEY = "of a test"
 ALLOWED_HOSTS = ["127.0.0.1"]
@@ -142,7 +144,7 @@ def test_django_says_that_somebody_has_read_the_body(tmp_path: Path, delivered: 
 @contextmanager
 def with_node(code: str, folder: Path, delivered: Delivered) -> Iterator[Place]:
     """Run a Node example beside a copy of the kit."""
-    shutil.copy(KITS / "node" / "noteflow-webhooks.mjs", folder)
+    copy("node", folder)
     (folder / "node_modules").symlink_to(brought("node/node_modules"))
     (folder / "receiver.mjs").write_text(code)
     with program([tool("node"), "receiver.mjs"], folder, delivered) as place:
@@ -176,14 +178,14 @@ def test_the_kits_of_python_and_node_can_be_installed(tmp_path: Path) -> None:
 
 def test_go_holds_the_vectors(tmp_path: Path) -> None:
     """And its own tests; nothing is downloaded."""
-    said = run(tool("go"), "test", "-v", "-bench", ".", ".", folder=KITS / "go", **_go(tmp_path))
-    assert f"{len(VECTORS)} vectors" in said
+    said = run(tool("go"), "test", "-v", "-bench", ".", "-timeout", "60s", ".", folder=KITS / "go", **_go(tmp_path))
+    assert f"{len(CHECKED)} vectors" in said
 
 
 def test_go_takes_what_was_delivered(tmp_path: Path, delivered: Delivered) -> None:
     """By its own server, in a module that has a copy of the kit."""
     (tmp_path / "webhooks").mkdir()
-    for name in ("receiver.go", "verifier.go"):
+    for name in ("receiver.go", "seen.go", "verifier.go"):
         shutil.copy(KITS / "go" / name, tmp_path / "webhooks")
     (tmp_path / "go.mod").write_text("module example.com/receiver\n\ngo 1.19\n")
     (tmp_path / "main.go").write_text(example("Go"))
@@ -199,12 +201,12 @@ def _go(folder: Path) -> dict[str, str]:
 
 def test_ruby_holds_the_vectors() -> None:
     """With warnings on."""
-    assert f"{len(VECTORS)} vectors passed, 0 failed" in run(tool("ruby"), "-w", str(KITS / "ruby" / "vectors.rb"))
+    assert f"{len(CHECKED)} vectors passed, 0 failed" in run(tool("ruby"), "-w", str(KITS / "ruby" / "vectors.rb"))
 
 
 def test_ruby_takes_what_was_delivered(tmp_path: Path, delivered: Delivered) -> None:
     """Under Puma."""
-    shutil.copy(KITS / "ruby" / "noteflow_webhooks.rb", tmp_path)
+    copy("ruby", tmp_path)
     (tmp_path / "config.ru").write_text(example("Ruby"))
     command = [tool("puma"), "--silent", "--bind", "tcp://127.0.0.1:{port}", "--environment", "production", "config.ru"]
     with program(command, tmp_path, delivered) as place:
@@ -213,12 +215,12 @@ def test_ruby_takes_what_was_delivered(tmp_path: Path, delivered: Delivered) -> 
 
 def test_php_holds_the_vectors() -> None:
     """With its own extensions."""
-    assert f"{len(VECTORS)} vectors passed, 0 failed" in run(tool("php"), str(KITS / "php" / "vectors.php"))
+    assert f"{len(CHECKED)} vectors passed, 0 failed" in run(tool("php"), str(KITS / "php" / "vectors.php"))
 
 
 def test_php_takes_what_was_delivered(tmp_path: Path, delivered: Delivered) -> None:
     """By its own server; its processes share ids by files."""
-    shutil.copy(KITS / "php" / "noteflow_webhooks.php", tmp_path)
+    copy("php", tmp_path)
     (tmp_path / "hooks.php").write_text(example("PHP").replace("php://stderr", "php://stdout"))
     command = [tool("php"), "-S", "127.0.0.1:{port}", "hooks.php"]
     with program(command, tmp_path, delivered, TMPDIR=str(tmp_path)) as place:
@@ -227,7 +229,7 @@ def test_php_takes_what_was_delivered(tmp_path: Path, delivered: Delivered) -> N
 
 def test_php_answers_under_fpm_before_the_event_is_handled(tmp_path: Path, delivered: Delivered) -> None:
     """What it prints to is a pipe that nobody has opened yet."""
-    shutil.copy(KITS / "php" / "noteflow_webhooks.php", tmp_path)
+    copy("php", tmp_path)
     printed = tmp_path / "printed"
     os.mkfifo(printed)
     (tmp_path / "hooks.php").write_text(example("PHP").replace("php://stderr", str(printed)))
@@ -268,9 +270,9 @@ def test_java_holds_the_vectors_and_takes_what_was_delivered(tmp_path: Path, del
     sources = [str(each) for each in (KITS / "java").rglob("*.java")]
     (tmp_path / "Main.java").write_text(example("Java"))
     run(tool("javac"), "-Xlint:all", "-Werror", "-d", str(tmp_path), *sources, str(tmp_path / "Main.java"))
-    (tmp_path / "vectors").write_text("".join(map(_line, VECTORS)))
+    (tmp_path / "vectors").write_text("".join(map(_line, CHECKED)))
     said = run(tool("java"), "-cp", str(tmp_path), "Vectors", str(tmp_path / "vectors"))
-    assert f"{len(VECTORS)} vectors passed, 0 failed" in said
+    assert f"{len(CHECKED)} vectors passed, 0 failed" in said
     with program([tool("java"), "-cp", ".", "Main"], tmp_path, delivered) as place:
         check_receiver(place, delivered)
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from noteflow_hooks.cli.support import following_streams
-from noteflow_hooks.cli.support.forwarding import Forwarder, Forwarding, Posted
+from noteflow_hooks.cli.support.forwarding import Forwarder, Forwarding, Posted, line_of, row_of
 from noteflow_hooks.cli.support.receiver import Received, Receiver
 from noteflow_hooks.errors import InvalidInputError, NoteFlowHooksError, UnavailableError
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -143,13 +143,13 @@ def test_what_no_endpoint_may_have_is_refused_by_its_option(
     url: str, headers: list[tuple[str, str]], named: str
 ) -> None:
     """As a registration would; no value is repeated."""
-    with pytest.raises(NoteFlowHooksError, match=named) as refused:
+    with pytest.raises(InvalidInputError, match=f"^{named}: ") as refused:
         Forwarder(url, secret=SECRET, headers=headers)
     assert "canary" not in str(refused.value)
 
 
 def test_each_event_is_a_line_with_what_was_answered(capsys: pytest.CaptureFixture[str]) -> None:
-    """With --format json each is an object; a heartbeat is none."""
+    """With --format json each is an object; a heartbeat is none. Of what refuses it, its words are shown, too."""
     event = an_event()
     messages = [told(cursor="1"), told(event, cursor="2"), told(cursor="3")]
     assert follow(Server(messages), Posts(), as_json=False)
@@ -160,12 +160,15 @@ def test_each_event_is_a_line_with_what_was_answered(capsys: pytest.CaptureFixtu
     known = {"event_id": event.id, "event_type": "meeting.completed", "meeting_id": "m-1", "status_code": 204}
     assert known.items() <= row.items()
     assert row["duration_ms"] == 3
+    refused = Posted(401, 3, answer='{"error":"no_match"}')
+    assert line_of(event, refused).endswith('3 ms  {"error":"no_match"}')
+    assert row_of(event, refused)["answer"] == refused.answer
 
 
 def test_it_goes_on_behind_the_last_one_that_was_posted(capsys: pytest.CaptureFixture[str]) -> None:
     """Also where it was too slow, and the server left some out: those are told again."""
     first, second, third = an_event(), an_event(), an_event()
-    away, posts = UnavailableError("no server answers"), Posts()
+    away, posts = UnavailableError("the server is stopping; watch again, with the last message's cursor"), Posts()
     server = Server(
         [told(cursor="0"), told(first, cursor="1"), away],
         [away],
@@ -175,7 +178,9 @@ def test_it_goes_on_behind_the_last_one_that_was_posted(capsys: pytest.CaptureFi
     assert follow(server, posts)
     assert server.cursors == ["", "1", "1", "1", "3"]
     assert posts.ids == [first.id, second.id, third.id]
-    assert capsys.readouterr().err.count("waiting for it") == 1
+    said = capsys.readouterr().err
+    assert "watch again" not in said
+    assert (said.count("waiting for it"), said.count("the server answers again")) == (1, 1)
 
 
 def test_a_server_that_was_never_there_or_refuses_is_not_waited_for() -> None:

@@ -148,6 +148,18 @@ def test_an_endpoint_s_events_come_in_its_format_and_from_a_time_on(
     assert json.loads(received[0].body)["type"].endswith("summary.generated")
 
 
+def test_what_cannot_be_forwarded_is_refused_by_its_option_before_anything_is_said(command: Command) -> None:
+    """As wrong use, in one line; nothing says that it forwards."""
+    for words, named in (
+        (("--events", "meeting.gone"), "--events: has 'meeting.gone'; allowed are"),
+        (("--events", " , "), "--events: names no type"),
+        (("--header", "webhook-id: 1"), "--header: 'webhook-id' can't be set"),
+    ):
+        code, printed, complaint = command("listen", "--forward-to", "http://localhost:1/", *words)
+        assert (code, printed, complaint.count("\n")) == (2, "", 1), complaint
+        assert complaint.startswith(f"noteflow-hooks: {named}")
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [

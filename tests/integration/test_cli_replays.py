@@ -221,11 +221,12 @@ def test_the_undelivered_are_listed_with_their_reasons(command: Command, world: 
 
 
 def test_a_list_of_deliveries_says_why_each_waits(command: Command, world: World) -> None:
-    """In words, where a pending one had nothing to say."""
-    webhook = world.a_webhook()
+    """In words, where a pending one had nothing to say, and to which endpoint it goes, by that one's name."""
+    webhook = world.a_webhook(name="Billing")
     deliver(world, webhook.id)
     _, table, _ = command("deliveries", "list")
     assert "REASON" in table
+    assert "Billing" in table
     assert "Due; waits for a worker" in table
     [row] = loaded(command("deliveries", "list", "--json"))
     assert "redeliveries" not in row

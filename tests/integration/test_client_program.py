@@ -170,19 +170,32 @@ def test_nothing_of_celery_or_sqlalchemy_is_needed_by_the_installed_client(pytho
 
 
 def test_a_receiver_s_tests_need_the_wheel_and_pytest_alone(python: Path, tmp_path: Path) -> None:
-    """As docs/testing.md has them: no server, and the fixtures are there without a word."""
+    """As docs/testing.md has them: no server, and the fixtures are there without a word. A broken receiver fails."""
     page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
     for name, code in re.findall(r"\*(\w+\.py)\*.*?```python\n(.*?)```", page, re.DOTALL):
         (tmp_path / name).write_text(code)
+    assert outcome_of(python, tmp_path) == (0, "15 passed")
+    receiver = tmp_path / "receiver.py"
+    whole = receiver.read_text()
+    for part, broken, outcome in (
+        ("verify_standard(body, headers, SECRET)", "True", "4 failed, 11 passed"),
+        ("json.loads(body)", '{"event": "", "title": ""}', "10 failed, 5 passed"),
+    ):
+        receiver.write_text(whole.replace(part, broken))
+        assert outcome_of(python, tmp_path) == (1, outcome)
+
+
+def outcome_of(python: Path, folder: Path) -> tuple[int, str]:
+    """Run the folder's tests with the environment's pytest; return its exit status and how many passed and failed."""
     run = subprocess.run(
         [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
-        cwd=tmp_path,
-        env={},
+        cwd=folder,
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (run.returncode, "15 passed" in run.stdout) == (0, True), run.stdout + run.stderr
+    return run.returncode, run.stdout.splitlines()[-1].partition(" in ")[0]
 
 
 def test_it_passes_the_strictest_types_against_the_installed_wheel(python: Path, program: Path) -> None:

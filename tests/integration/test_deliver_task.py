@@ -29,7 +29,7 @@ class Deliveries:
 
     def deliver(self, _: Sequence[UUID], **__: object) -> Outcomes:
         outcomes = Outcomes({"retrying": 1})
-        outcomes.sent = (SENT,)
+        outcomes.sent = (str(SENT),)
         return outcomes
 
     def early(self, ids: list[UUID]) -> dict[timedelta, list[UUID]]:

@@ -44,7 +44,7 @@ class Deliveries:
             wake_ups.enqueue(each, if_room=False)
         self.sent += own
         outcomes = Outcomes({"succeeded": len(own)})
-        outcomes.sent = tuple(own)
+        outcomes.sent = tuple(map(str, own))
         return sum(map(len, self.chunks)), outcomes
 
 

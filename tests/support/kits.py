@@ -34,8 +34,16 @@ if TYPE_CHECKING:
 KITS: Final = ROOT / "kits"
 #: The vectors that hold for all of them.
 VECTORS: Final[list[dict[str, Any]]] = json.loads((ROOT / "conformance" / "vectors.json").read_text("utf-8"))["vectors"]
+#: An event of every type, signed by a secret and by a key pair, for all of them, too.
+SAMPLES: Final[list[dict[str, Any]]] = json.loads((ROOT / "conformance" / "samples.json").read_text("utf-8"))["vectors"]
 #: As much as is written to a pipe that nobody reads before the next write waits.
 _PIPE_BYTES: Final = 4096
+
+
+def copy(language: str, folder: Path) -> None:
+    """Copy the files of a kit that is to lie beside a program."""
+    for path in (KITS / language).glob("noteflow[-_]*"):
+        shutil.copy(path, folder)
 
 
 def example(heading: str) -> str:

@@ -57,7 +57,7 @@ pytestmark = pytest.mark.usefixtures("no_settings")
         ("webhooks list --server a:1 --token t --tls-ca system --tls-key /no", 2, "only one of them is given"),
         ("webhooks list --server a:1 --token t --tls-cert /no --tls-key /no", 2, "--tls-cert needs --tls-ca"),
         ("webhooks list --server a:1 --token ü", 2, "--token holds characters that no token has"),
-        ("webhooks list", 1, "no server is named: give --server and --token, or start `noteflow-hooks up`"),
+        ("webhooks list", 1, "no server is named: give --server and --token, or start `noteflow-hooks up`; one that"),
         ("webhooks list --server a:1", 1, "no token for a:1: give --token, or set NOTEFLOW_HOOKS_TOKEN"),
         ("deliveries list --status x", 2, "'x' is not one of 'pending', 'sending', 'succeeded', 'dead', 'skipped'"),
         ("deliveries list --since x", 2, "'x' is no time; allowed: 2026-01-31T12:00:00Z"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from noteflow_hooks.client.causes import SKIPPED, UNSKIP, WAITS, advice
+from noteflow_hooks.client.causes import KITS, SKIPPED, UNSKIP, WAITS, advice
 from noteflow_hooks.client.diagnosis import diagnose, waits_for
 from noteflow_hooks.domain.health.endpoint_state import EndpointState
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -50,6 +50,26 @@ def test_what_was_given_up_is_mended_and_then_sent_again() -> None:
     assert dead.todo == (mend, "Then send it again.")
     waiting = diagnose(a_delivery(**FAILED | {"reason": "HTTP 404"}), an_endpoint())
     assert (waiting.why, waiting.todo) == (("HTTP 404", meant), (mend, "It is tried again by itself."))
+
+
+def test_what_cannot_be_sent_again_is_not_said_to_be() -> None:
+    """Its endpoint is deleted, or its payload erased."""
+    dead = a_delivery(**FAILED | {"status": "dead"})
+    assert diagnose(dead, None).todo == (UNSKIP["deleted"],)
+    skipped = a_delivery(status="skipped", skip_reason="disabled", reason="Why")
+    for each in (dead, skipped):
+        assert diagnose(each, an_endpoint(), is_erased=True).todo == ("Its payload is erased: it can't be sent again.",)
+
+
+@pytest.mark.parametrize("name", KITS)
+def test_what_a_receiver_kit_names_is_told_in_words(name: str) -> None:
+    """By the name in its answer; any other answer is told by its code, and another kind of failure by that."""
+    attempt = pb.Attempt(status_code=401, error_kind="status", response_body=f'{{"error": "{name}"}}')
+    found = diagnose(a_delivery(**FAILED | {"status": "dead", "attempts": [attempt]}), an_endpoint())
+    assert (found.why[-1], found.todo[0]) == KITS[name]
+    for answer in ("", "[]", "{", '{"error": 1}', '{"error": "another"}', "[" * 100_000):
+        assert advice("status", 401, answer) == advice("status", 401)
+    assert advice("timeout", 0, attempt.response_body) == advice("timeout", 0)
 
 
 @pytest.mark.parametrize("reason", SKIPPED)

@@ -74,7 +74,7 @@ def test_a_registration_ends_as_the_table_says(row: EgressRow) -> None:
         with pytest.raises(InvalidInputError, match=re.compile(row.says)) as caught:
             names.policy().check_url(row.url)
         assert caught.value.field == "url"
-        assert (caught.value.problem == "address not allowed") is (row.fate is Fate.FORBIDDEN)
+        assert caught.value.problem.startswith("address not allowed: it must be public") is (row.fate is Fate.FORBIDDEN)
     assert names.asked == names.expected
 
 

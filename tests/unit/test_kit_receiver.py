@@ -11,7 +11,8 @@ from typing import Any, Final
 import pytest
 
 from kits.python.noteflow_webhooks import WebhookError
-from kits.python.noteflow_webhooks.receiver import Answer, Receiver, Seen
+from kits.python.noteflow_webhooks.receiver import STATUS, Answer, Receiver, Seen
+from noteflow_hooks.client.causes import KITS
 from noteflow_hooks.signing import sign
 from tests.support.kits import VECTORS
 
@@ -186,3 +187,8 @@ def test_the_oldest_ids_are_forgotten() -> None:
     """So that memory has a bound."""
     seen = Seen(2)
     assert [seen.begin(each) for each in "abaca"] == ["new", "new", "pending", "new", "new"]
+
+
+def test_each_name_that_is_answered_has_words_of_ours() -> None:
+    """`deliveries diagnose` tells what a kit names: all of them, and no other."""
+    assert set(KITS) == set(STATUS)

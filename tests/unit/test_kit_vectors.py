@@ -13,9 +13,10 @@ import pytest
 from conformance.make_vectors import FILE, written
 from kits.python.noteflow_webhooks import Verifier, WebhookError
 from kits.python.noteflow_webhooks.receiver import STATUS
+from noteflow_hooks.domain.catalogue import CATALOGUE
 from noteflow_hooks.signing import verify_signature, verify_standard
 from tests.support.document_pages import Page
-from tests.support.kits import KITS, VECTORS
+from tests.support.kits import KITS, SAMPLES, VECTORS
 
 #: Where the kits are stricter than `noteflow_hooks.signing`: an id's form, a bad secret beside a good one, a long list.
 _STRICTER: Final = {
@@ -28,6 +29,8 @@ _STRICTER: Final = {
 }
 #: Beside what a request is refused for: a secret is looked at before there is any.
 _NAMES: Final = {*STATUS, "secret_malformed"}
+#: A hundred and fifty, or so.
+_LINES: Final = 192
 _SOURCES: Final = (
     "node/noteflow-webhooks.mjs",
     "go/receiver.go",
@@ -52,7 +55,22 @@ def test_the_python_kit_says_of_each_vector_what_it_must(installed: bool, monkey
     """With `cryptography` and without it."""
     if not installed:
         monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
-    assert {each["name"]: said(each) for each in VECTORS} == {each["name"]: each["expected"] for each in VECTORS}
+    checked = [*VECTORS, *SAMPLES]
+    assert {each["name"]: said(each) for each in checked} == {each["name"]: each["expected"] for each in checked}
+
+
+def test_the_samples_are_signed_events_of_every_type() -> None:
+    """Each for a secret and for a public key; there is none but one that is right."""
+    assert {each["event_type"] for each in SAMPLES} == set(map(str, CATALOGUE))
+    assert {(each["scheme"], each["expected"]) for each in SAMPLES} == {("both", "ok"), ("standard", "ok")}
+
+
+def test_no_file_of_a_kit_is_longer_than_a_reader_takes() -> None:
+    """What verifies is a file of its own in each language."""
+    files = [path for path in KITS.rglob("*") if re.fullmatch(r".*\.(py|mjs|go|rb|php|java)", path.name)]
+    long = {path.name: lines for path in files if (lines := len(path.read_text("utf-8").splitlines())) > _LINES}
+    assert long == {}
+    assert {path.stem for path in files} >= {"noteflow-verifier", "noteflow_verifier", "verifier", "Verifier"}
 
 
 def test_the_vectors_are_what_openssl_makes() -> None:

@@ -58,7 +58,12 @@ def test_the_changelog_is_on_the_site_with_links_that_fit(site: Path) -> None:
 def test_the_kits_are_on_the_site_file_by_file(site: Path) -> None:
     """So that a receiver can be written from the site alone."""
     page = html.unescape(re.sub(r"<[^>]+>", "", (site / "kit-files.html").read_text("utf-8")))
-    for name in ("node/noteflow-webhooks.mjs", "go/verifier.go", "python/noteflow_webhooks/receiver.py"):
+    for name in (
+        "node/noteflow-webhooks.mjs",
+        "node/noteflow-verifier.mjs",
+        "go/verifier.go",
+        "python/noteflow_webhooks/receiver.py",
+    ):
         text = (ROOT / "kits" / name).read_text("utf-8")
         # Markdown has no tabs; Go, whose files have them, takes blanks as well.
         assert text.rstrip().expandtabs(4) in page, name

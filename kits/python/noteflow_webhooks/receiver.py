@@ -6,15 +6,16 @@ import asyncio
 import inspect
 import json
 import logging
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from . import Event, Verifier, WebhookError
+from .seen import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from .seen import Remembers
 
 #: What each name is answered with. 401: the sender's fault. 5xx: our own, and the event is sent again.
 STATUS = {
@@ -26,47 +27,6 @@ STATUS = {
     "in_progress": 503,
 }
 _LOG = logging.getLogger("noteflow_webhooks")
-
-
-class Remembers(Protocol):
-    """Where ids are remembered. Several processes need one of your own: a table, or Redis."""
-
-    def begin(self, message: str) -> str:
-        """Return ``new``, and remember it as pending, in one step; else ``pending`` or ``done``."""
-
-    def done(self, message: str) -> None:
-        """Remember that it is stored, or was handed on."""
-
-    def forget(self, message: str) -> None:
-        """Let it come again."""
-
-
-class Seen:
-    """Remembers the last ids, in this process."""
-
-    def __init__(self, most: int = 100_000) -> None:
-        self._most, self._lock = most, threading.Lock()
-        self._states: OrderedDict[str, str] = OrderedDict()
-
-    def begin(self, message: str) -> str:
-        """See Remembers."""
-        with self._lock:
-            known = self._states.get(message)
-            if known is None:
-                self._states[message] = "pending"
-                while len(self._states) > self._most:
-                    self._states.popitem(last=False)
-            return known or "new"
-
-    def done(self, message: str) -> None:
-        """See Remembers."""
-        with self._lock:
-            self._states[message] = "done"
-
-    def forget(self, message: str) -> None:
-        """See Remembers."""
-        with self._lock:
-            self._states.pop(message, None)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -30,14 +31,18 @@ from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.printable import escape
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
+if TYPE_CHECKING:
+    from noteflow_hooks.cli.support.listing import Listing
+    from noteflow_hooks.client import Client
+
 COLUMNS: Final = (
-    "id", "event_type", "status", "attempt_count", "status_code", "duration_ms", "created_at", "reason",
+    "id", "webhook", "event_type", "status", "attempt_count", "status_code", "duration_ms", "created_at", "reason",
 )  # fmt: skip
 #: Columns that a narrow terminal misses, the first ones first.
 _UNDELIVERED_SPARE: Final = ("event_id", "attempt_count", "created_at")
 SPARE: Final = ("duration_ms", "status_code", "attempt_count", "created_at")
 _UNDELIVERED_COLUMNS: Final = (
-    "event_id", "event_type", "delivery_id", "webhook_id", "status", "attempt_count", "created_at", "reason",
+    "event_id", "event_type", "delivery_id", "webhook", "status", "attempt_count", "created_at", "reason",
 )  # fmt: skip
 _NONE: Final = "no deliveries yet; `noteflow-hooks webhooks test NAME` sends one to an endpoint"
 _NONE_OF_THESE: Final = "no deliveries like that; `noteflow-hooks deliveries list` shows all"
@@ -78,6 +83,7 @@ def list_(*, filters: DeliveryFilters, limit: int, as_json: bool) -> None:
     with client() as server:
         filters.fill(request, server)
         found = listed(server.webhooks.ListDeliveries, request, field="deliveries", limit=limit)
+        found = found if as_json else _named(found, server)
     show_list(
         found,
         columns=COLUMNS,
@@ -101,6 +107,7 @@ def undelivered(*, webhook: str | None, event_type: str | None, limit: int, as_j
         if webhook is not None:
             request.webhook_id = finding.webhook_id(server, webhook)
         found = listed(server.webhooks.ListUndelivered, request, field="undelivered", limit=limit)
+        found = found if as_json else _named(found, server)
     show_list(
         found,
         columns=_UNDELIVERED_COLUMNS,
@@ -174,6 +181,11 @@ def tail(*, filters: DeliveryFilters, every_s: float, as_json: bool) -> None:
         with client() as server:
             filters.fill(request, server)
         tail_lines(connector(), request, every_s=every_s, as_json=as_json)
+
+
+def _named(found: Listing, server: Client) -> Listing:
+    """Return the list with the names of endpoints."""
+    return replace(found, rows=finding.with_names(found.rows, server))
 
 
 def _show(delivery: dict[str, Any]) -> None:

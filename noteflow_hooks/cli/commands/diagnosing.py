@@ -42,7 +42,7 @@ def diagnose(delivery_id: str, *, as_json: bool) -> None:
     """Say what happened to a delivery, why, and what to do next."""
     with client() as server:
         delivery, endpoint, event = _read(server, finding.delivery_id(server, delivery_id))
-    found = diagnosis_of(delivery, endpoint)
+    found = diagnosis_of(delivery, endpoint, is_erased=event.HasField("payload_erased_at"))
     told = _told(delivery, endpoint, event, found)
     if as_json:
         show_json(told)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 #: Columns that a narrow terminal misses, the first ones first.
 _SPARE: Final = ("idempotency_key", "dispatched_at")
 _COLUMNS: Final = ("id", "event_type", "meeting_id", "idempotency_key", "payload", "occurred_at", "dispatched_at")
-_DELIVERY_COLUMNS: Final = ("id", "webhook_id", "status", "attempt_count", "status_code", "created_at", "reason")
+_DELIVERY_COLUMNS: Final = ("id", "webhook", "status", "attempt_count", "status_code", "created_at", "reason")
 _NONE: Final = "no events yet; `noteflow-hooks events publish TYPE --payload JSON` stores one"
 _NONE_OF_THESE: Final = "no events like that; `noteflow-hooks events list` shows all"
 #: What a payload is called that is gone.
@@ -158,14 +158,15 @@ def show(event_id: str, *, as_json: bool) -> None:
     """
     with client() as server:
         found = _read(server, finding.event_id(server, event_id))
+        rows = [] if as_json else finding.with_names(found["deliveries"], server)
     if as_json:
         show_json(found)
         return
     show_fields(found, as_json=False, leave_out=("payload", "deliveries", "without_delivery"))
     erased = payload_state(found) == ERASED
     click.echo(f"\npayload\n{ERASED if erased else pretty_json(found['payload'])}\n")
-    if found["deliveries"]:
-        show_rows(found["deliveries"], columns=_DELIVERY_COLUMNS, spare=("created_at", "status_code"), as_json=False)
+    if rows:
+        show_rows(rows, columns=_DELIVERY_COLUMNS, spare=("created_at", "status_code"), as_json=False)
     else:
         click.echo("no deliveries")
     if found["without_delivery"]:

@@ -90,6 +90,23 @@ def chosen(rows: Sequence[Row], given: str, *, what: str, shown: Sequence[str], 
     return str(found[0]["id"])
 
 
+def learn(names: dict[str, str], rows: Sequence[Row], server: Client) -> None:
+    """Put the names of the rows' endpoints beside those that are known; a deleted one is called by its id."""
+    ids = {row["webhook_id"] for row in rows if row.get("webhook_id")}
+    if ids <= names.keys():
+        return
+    webhooks = listed(server.webhooks.ListWebhooks, pb.ListWebhooksRequest(), field="webhooks").rows
+    names.update({each: each for each in ids})
+    names.update({each["id"]: each["name"] for each in webhooks})
+
+
+def with_names(rows: Sequence[Row], server: Client) -> list[dict[str, Any]]:
+    """Return the rows with the name of each one's endpoint as ``webhook``, for a table."""
+    names: dict[str, str] = {}
+    learn(names, rows, server)
+    return [{**row, "webhook": names.get(row.get("webhook_id", ""))} for row in rows]
+
+
 def is_whole(given: str) -> bool:
     """Tell whether this is a whole id."""
     try:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: How long a stream may say nothing: four of its heartbeats.
 SILENCE_S: Final = 60.0
+#: What a server that stops tells programs: to do what is done here.
+_TO_PROGRAMS: Final = "; watch again"
 
 
 class Follower:
@@ -37,6 +39,9 @@ class Follower:
     def begun(self, server: Client) -> Iterable[Any]:
         """Return the stream's messages."""
         raise NotImplementedError
+
+    def has_begun(self) -> None:
+        """Be told that the server has answered for the first time."""
 
     def take(self, message: Any, server: Client) -> bool:  # noqa: ANN401 - as above
         """Take in a message, and return whether the stream goes on; else it is begun anew."""
@@ -76,15 +81,23 @@ class Follower:
             with Silence(call, after_s=SILENCE_S) as silence:
                 for message in call:
                     silence.heard()
-                    self._answers = True
+                    self._heard()
                     if not self.take(message, server):
                         return
+
+    def _heard(self) -> None:
+        if self._answers is None:
+            self.has_begun()
+        elif not self._answers:
+            click.echo("noteflow-hooks: the server answers again", err=True)
+        self._answers = True
 
     def _wait_for(self, error: UnavailableError) -> None:
         if self._answers is None:
             raise error
         if self._answers:
-            click.echo(f"noteflow-hooks: {escape(str(error))}; waiting for it", err=True)
+            why = str(error).partition(_TO_PROGRAMS)[0]
+            click.echo(f"noteflow-hooks: {escape(why)}; waiting for it", err=True)
         self._answers = False
 
 

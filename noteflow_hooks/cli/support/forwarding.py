@@ -24,22 +24,24 @@ from noteflow_hooks.domain.payload_versions import NEWEST
 from noteflow_hooks.domain.ranks import Rank
 from noteflow_hooks.domain.renderings import EventFacts, Rendering
 from noteflow_hooks.domain.webhooks import WebhookConfig
-from noteflow_hooks.errors import InvalidInputError, NoteFlowHooksError, RenderingError
+from noteflow_hooks.errors import InvalidInputError, RenderingError
 from noteflow_hooks.executor.http.faults import ExchangeError
 from noteflow_hooks.executor.http.prepared import PreparedEndpoint, request_of
 from noteflow_hooks.executor.webhook_executor import USER_AGENT
 from noteflow_hooks.printable import cell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from noteflow_hooks.client import Client
     from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 #: How long a receiver may take to connect, and between two parts of its answer.
 _PATIENCE_S: Final = 10.0
-#: So much of an answer is read, and shown to nobody.
+#: So much of an answer is read.
 _READ_BYTES: Final = 64 * 1024
+#: So much of one that refuses is shown: a receiver kit names there what is wrong.
+_SHOWN: Final = 200
 _WELL: Final = range(200, 300)
 _ERASED: Final = "its payload is erased: nothing to post"
 #: The options by the fields that they fill.
@@ -55,6 +57,8 @@ class Posted:
     status_code: int | None
     duration_ms: int
     error: str | None = None
+    #: What was answered beside a status that refuses it, as far as it is shown.
+    answer: str = ""
 
 
 class Forwarder:
@@ -65,7 +69,7 @@ class Forwarder:
     ) -> None:
         """``like`` is the endpoint whose format and payload version are taken; else the payload goes as it is.
 
-        Raise NoteFlowHooksError for a URL or headers that no endpoint may have.
+        Raise InvalidInputError, by the option, for a URL or headers that no endpoint may have.
         """
         config = _config(url, secret, headers, payload_version=NEWEST if like is None else like.payload_version)
         options = NO_OPTIONS if like is None else EndpointOptions(format=_format(like))
@@ -73,7 +77,7 @@ class Forwarder:
         try:
             self._endpoint = PreparedEndpoint(self._webhook, user_agent=USER_AGENT, allow_http_loopback=True)
         except ExchangeError as error:
-            raise NoteFlowHooksError(f"--forward-to: {error.message}") from None
+            raise InvalidInputError("--forward-to", error.message) from None
 
     @property
     def url(self) -> str:
@@ -85,24 +89,25 @@ class Forwarder:
         if event.HasField("payload_erased_at"):
             return Posted(None, 0, _ERASED)
         began = time.monotonic()
+        status_code, error, answer = None, None, b""
         try:
             request = request_of(self._endpoint, self._claim(event), datetime.now(UTC))
-            status_code, error = self._exchange(request.head + request.body), None
+            status_code, answer = self._exchange(request.head + request.body)
         except (OSError, http.client.HTTPException) as failure:
-            status_code, error = None, _words(failure)
+            error = _words(failure)
         except RenderingError as failure:
-            status_code, error = None, str(failure)
-        return Posted(status_code, round((time.monotonic() - began) * 1000), error)
+            error = str(failure)
+        shown = "" if status_code in _WELL else answer.decode(errors="replace").strip()[:_SHOWN]
+        return Posted(status_code, round((time.monotonic() - began) * 1000), error, shown)
 
-    def _exchange(self, data: bytes) -> int:
+    def _exchange(self, data: bytes) -> tuple[int, bytes]:
         with closing(self._connection()) as connection:
             connection.connect()
             connection.sock.sendall(data)
             answer = http.client.HTTPResponse(connection.sock, method="POST")
             with closing(answer):
                 answer.begin()
-                answer.read(_READ_BYTES)
-                return answer.status
+                return answer.status, answer.read(_READ_BYTES)
 
     def _connection(self) -> http.client.HTTPConnection:
         url = self._endpoint.url
@@ -136,15 +141,24 @@ class Forwarding(Follower):
     position = "cursor"
     missing = "what was stored meanwhile is missing"
 
-    def __init__(self, request: pb.WatchEventsRequest, forwarder: Forwarder, *, as_json: bool) -> None:
+    def __init__(
+        self, request: pb.WatchEventsRequest, forwarder: Forwarder, *, as_json: bool, welcome: str = ""
+    ) -> None:
+        """``welcome`` is printed once the server has begun to tell; with ``as_json`` on stderr."""
         super().__init__(request)
         self._forwarder = forwarder
         self._as_json = as_json
+        self._welcome = welcome
 
     @override
     def begun(self, server: Client) -> Iterable[Any]:
         messages: Iterable[Any] = server.events.WatchEvents(self.request)
         return messages
+
+    @override
+    def has_begun(self) -> None:
+        if self._welcome:
+            click.echo(self._welcome, err=self._as_json)
 
     @override
     def take(self, message: Any, server: Client) -> bool:
@@ -174,6 +188,7 @@ def row_of(event: pb.Event, posted: Posted) -> dict[str, Any]:
         "status_code": posted.status_code,
         "duration_ms": posted.duration_ms,
         "error": posted.error,
+        "answer": posted.answer or None,
     }
     return {name: value for name, value in row.items() if value is not None}
 
@@ -184,11 +199,12 @@ def line_of(event: pb.Event, posted: Posted) -> str:
     said = str(posted.status_code) if posted.error is None else f"no answer: {posted.error}"
     answer = click.style(cell(said), fg="green" if is_well else "red")
     moment = f"{datetime.now(UTC):%H:%M:%S}Z"
-    return f"{moment}  {cell(event.event_type):<17}  {event.id}  {answer}  {posted.duration_ms} ms"
+    line = f"{moment}  {cell(event.event_type):<17}  {event.id}  {answer}  {posted.duration_ms} ms"
+    return f"{line}  {cell(posted.answer)}" if posted.answer else line
 
 
 def _config(url: str, secret: str, headers: Iterable[tuple[str, str]], *, payload_version: int) -> WebhookConfig:
-    """Return what posts need of an endpoint; raise NoteFlowHooksError that names the option which is wrong."""
+    """Return what posts need of an endpoint; raise InvalidInputError that names the option which is wrong."""
     try:
         return WebhookConfig.create(
             UUID(int=0),
@@ -200,8 +216,12 @@ def _config(url: str, secret: str, headers: Iterable[tuple[str, str]], *, payloa
             allow_http_loopback=True,
         )
     except InvalidInputError as error:
-        problems = "; ".join(f"{_OPTIONS.get(field, field)}: {problem}" for field, problem in error.violations)
-        raise NoteFlowHooksError(problems) from None
+        raise by_option(error, _OPTIONS) from None
+
+
+def by_option(error: InvalidInputError, options: Mapping[str, str]) -> InvalidInputError:
+    """Return the error with the options that stand for its fields in their place."""
+    return InvalidInputError.of_all([InvalidInputError(options.get(name, name), why) for name, why in error.violations])
 
 
 def _format(like: pb.Webhook) -> Format:

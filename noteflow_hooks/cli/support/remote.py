@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 #: Who sits before a command or a page hears at once that no server answers, and tries again as they like.
 _ATTEMPTS: Final = 1
+_NOBODY: Final = (
+    "no server is named: give --server and --token, or start `noteflow-hooks up`; one that runs is found from the "
+    "folder that it was started in, or by NOTEFLOW_HOOKS_DATA_DIR"
+)
 
 
 @contextmanager
@@ -112,7 +116,7 @@ def _called() -> tuple[str, str, dict[str, Any]]:
     own = own_server(said)
     token = token or own.token
     if token is None and "grpc_bind" not in said.model_fields_set:
-        raise NoteFlowHooksError("no server is named: give --server and --token, or start `noteflow-hooks up`")
+        raise NoteFlowHooksError(_NOBODY)
     return *_checked(own.address, token), security(own.certificate)
 
 

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from noteflow_hooks.cli.support.finding import learn
 from noteflow_hooks.cli.support.listing import listed
 from noteflow_hooks.cli.support.screen import screen
 from noteflow_hooks.domain.paging import MAX_PAGE_SIZE
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.printable import cell, escape
-from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
     from noteflow_hooks.client import Client
+    from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 #: Deliveries that are watched for changes: the newest ones. Ten thousand an hour at one look a second leaves an hour.
 WATCHED: Final = MAX_PAGE_SIZE
@@ -95,15 +96,6 @@ def _looks(
 def _newest(call: Callable[[Any], Any], request: pb.ListDeliveriesRequest) -> list[dict[str, Any]]:
     request.page_token = ""
     return [*listed(call, request, field="deliveries", limit=WATCHED).rows]
-
-
-def learn(names: dict[str, str], rows: list[dict[str, Any]], server: Client) -> None:
-    """Put the names of the rows' endpoints beside those that are known; a deleted one is called by its id."""
-    if all(row["webhook_id"] in names for row in rows):
-        return
-    webhooks = listed(server.webhooks.ListWebhooks, pb.ListWebhooksRequest(), field="webhooks").rows
-    names.update({row["webhook_id"]: row["webhook_id"] for row in rows})
-    names.update({each["id"]: each["name"] for each in webhooks})
 
 
 def line_of(row: dict[str, Any], names: Mapping[str, str]) -> str:

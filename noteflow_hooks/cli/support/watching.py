@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from typing_extensions import override
 
+from noteflow_hooks.cli.support.finding import learn
 from noteflow_hooks.cli.support.following_streams import Follower
 from noteflow_hooks.cli.support.listing import without_details
 from noteflow_hooks.cli.support.remote import shown
 from noteflow_hooks.cli.support.screen import screen
-from noteflow_hooks.cli.support.tailing import Changes, learn, line_of
+from noteflow_hooks.cli.support.tailing import Changes, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,7 +14,7 @@ from noteflow_hooks.dashboard.visit import address
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from noteflow_hooks.dashboard.visit import Form, Visit
 
@@ -52,11 +53,17 @@ def kept(query: Form, *names: str) -> dict[str, str]:
 
 
 def pager(
-    visit: Visit, names: Sequence[str], next_page_token: str, *, chosen: dict[str, Any] | None = None
+    visit: Visit,
+    names: Sequence[str],
+    next_page_token: str,
+    *,
+    chosen: dict[str, Any] | None = None,
+    shown: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return what a list shows beside its rows: where its first and its next page are, and whether it is filtered.
 
-    ``chosen`` are the filters of a list that knows more of them than those names.
+    ``chosen`` are the filters of a list that knows more of them than those names; ``shown`` is what its address says of
+    how it is shown, which filters nothing.
     """
     chosen = chosen if chosen is not None else kept(visit.query, *names)
     token = visit.query.text("page_token")
@@ -64,8 +71,8 @@ def pager(
         "chosen": chosen,
         "is_filtered": any(chosen.values()),
         "is_first": not token,
-        "first_page": address(visit.path, **chosen),
-        "next_page": address(visit.path, **chosen, page_token=next_page_token) if next_page_token else "",
+        "first_page": address(visit.path, **chosen, **shown),
+        "next_page": address(visit.path, **chosen, **shown, page_token=next_page_token) if next_page_token else "",
     }
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.client import pb
-from noteflow_hooks.dashboard.views.asking import ROWS, filters, pager
+from noteflow_hooks.dashboard.views.asking import ROWS, endpoint_names, filters, pager
 from noteflow_hooks.dashboard.visit import Page
 
 if TYPE_CHECKING:
@@ -22,5 +22,11 @@ def listed(visit: Visit) -> Page:
         **filters(visit.asked, *FILTERS), page_size=ROWS, page_token=visit.asked.text("page_token"), with_total=True
     )
     found = visit.client.audit.ListAuditEntries(request)
-    values = {"entries": found.audit_entries, "total": found.total, "actors": _ACTORS, "targets": _TARGETS}
+    values: dict[str, Any] = {
+        "entries": found.audit_entries,
+        "total": found.total,
+        "actors": _ACTORS,
+        "targets": _TARGETS,
+    }
+    values["names"] = endpoint_names(visit)
     return Page("audit.html", {**values, **pager(visit, FILTERS, found.next_page_token)})

@@ -33,8 +33,9 @@ def listed(visit: Visit) -> Page | Redirect:
     named = by_id(visit)
     if named is not None:
         return Redirect(address("/deliveries", **named))
+    rows = _MOST_SELECTED if visit.query.text("rows") == str(_MOST_SELECTED) else ROWS
     request = pb.ListDeliveriesRequest(
-        **request_fields(visit.asked), page_size=ROWS, page_token=visit.asked.text("page_token"), with_total=True
+        **request_fields(visit.asked), page_size=rows, page_token=visit.asked.text("page_token"), with_total=True
     )
     found = visit.client.webhooks.ListDeliveries(request)
     kept = chosen(visit.query)
@@ -44,9 +45,11 @@ def listed(visit: Visit) -> Page | Redirect:
         "total": found.total,
         "names": endpoint_names(visit),
         "replay": address("/replays/new", **again) if again is not None else "",
+        "wider": address("/deliveries", **kept, rows=str(_MOST_SELECTED)) if rows == ROWS else "",
         **choices(visit),
     }
-    return Page("deliveries.html", {**values, **pager(visit, (), found.next_page_token, chosen=kept)})
+    shown = {"rows": str(rows)} if rows != ROWS else {}
+    return Page("deliveries.html", {**values, **pager(visit, (), found.next_page_token, chosen=kept, shown=shown)})
 
 
 def shown(visit: Visit) -> Page:
@@ -54,16 +57,21 @@ def shown(visit: Visit) -> Page:
     delivery = _delivery(visit)
     event = visit.client.events.GetEvent(pb.GetEventRequest(event_id=delivery.event_id, page_size=1)).event
     endpoint = endpoint_of(visit.client, delivery)
-    values = {"delivery": delivery, "event": event, "endpoint": endpoint}
-    return Page(
-        "delivery.html", {**values, "life": life_of(delivery, event), "diagnosis": diagnose(delivery, endpoint)}
-    )
+    found = diagnose(delivery, endpoint, is_erased=event.HasField("payload_erased_at"))
+    values = {"delivery": delivery, "event": event, "endpoint": endpoint, "diagnosis": found}
+    return Page("delivery.html", {**values, "life": life_of(delivery, event)})
 
 
 def resend(visit: Visit) -> Redirect:
     """Send it again."""
     visit.client.webhooks.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=visit.id()))
     return Redirect(f"/deliveries/{visit.id()}?done=resent")
+
+
+def skip(visit: Visit) -> Redirect:
+    """Send no more of it: what waits behind it, goes."""
+    visit.client.webhooks.SkipDelivery(pb.SkipDeliveryRequest(delivery_id=visit.id()))
+    return Redirect(f"/deliveries/{visit.id()}?done=skipped")
 
 
 def resend_selected(visit: Visit) -> Page:

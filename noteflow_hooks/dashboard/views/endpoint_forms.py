@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.dashboard.visit import Visit
 
+#: What goes to its target alone, whatever that subscribes to: nobody can subscribe to it.
+_TARGETED: Final = ("webhook.test", "webhook.verification")
 #: The formats of endpoints that nothing signs: with a secret they are refused.
 _CHATS: Final = ("slack", "discord", "teams")
 
@@ -91,8 +93,7 @@ def _form(
     problems: Mapping[str, str] | None = None,
 ) -> Page:
     found = problems or {}
-    # Tests go to their endpoint alone, whatever it subscribes to.
-    types = [each for each in type_names(visit) if each != "webhook.test"]
+    types = [each for each in type_names(visit) if each not in _TARGETED]
     others = [each for each in values["events"] if each not in types]
     # What is wrong with a part of a field, `headers[0].name`, is said at the field.
     by_field = {name.partition("[")[0].partition(".")[0]: problem for name, problem in found.items()}

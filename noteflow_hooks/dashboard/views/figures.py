@@ -31,6 +31,11 @@ class Span:
     bucket_words: str
 
     @property
+    def last(self) -> str:
+        """The span as it is said after `the last`."""
+        return self.words.removeprefix("1 ")
+
+    @property
     def is_long(self) -> bool:
         """Whether its charts name days, in place of hours."""
         return self.length > timedelta(days=1)

@@ -185,7 +185,7 @@ class PreparedEndpoint:
             f"X-NoteFlow-Batch: {len(batch.members)}\r\nX-NoteFlow-Delivery: {batch_id}\r\n"
             f"webhook-id: {batch_id}\r\nwebhook-timestamp: {timestamp}\r\n"
         )
-        if any(each.rank is not None and each.rank.is_late for each in batch.members):
+        if batch.is_late:
             text += _OUT_OF_ORDER
         return text + self._signature_lines(batch_id, timestamp, body, moment=moment)
 

@@ -41,11 +41,13 @@ def answer_by_path(claim: Claim) -> AttemptResult:
     return next((answer for part, answer in _ANSWERS.items() if part in claim.webhook.url), a_failure())
 
 
-def work(world: World, answer: Callable[[Claim], AttemptResult] = answer_by_path) -> None:
+def work(world: World, answer: Callable[[Claim], AttemptResult] = answer_by_path, *, throttled: bool = False) -> None:
     """Do what workers do, once: match what was published, and make one attempt of all that is due."""
     store = InMemoryDeliveryStore(world.store)
     store.dispatch([], limit=1000)
-    for claim in store.claim([], limit=1000, lease_slack=timedelta(seconds=10)):
+    slack = timedelta(seconds=10)
+    held = store.claim_throttled(limit=1000, slow=False, lease_slack=slack) if throttled else ()
+    for claim in (*store.claim([], limit=1000, lease_slack=slack), *held):
         result = answer(claim)._replace(started_at=datetime.now(UTC))
         after, _ = claim.delivery.attempted(result, max_retries=claim.webhook.max_retries, policy=EXACT, draw=0.5)
         store.settle([Settlement(after, attempt=result)])

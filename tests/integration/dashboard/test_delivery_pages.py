@@ -197,7 +197,7 @@ def test_a_replay_is_counted_first_and_sends_what_was_counted(world: World, oper
     assert not world.client.webhooks.ListReplays(pb.ListReplaysRequest()).replays
     publish(world)
     work(world)
-    form = counted.partition('<form class="card good"')[2].partition("</form>")[0]
+    form = counted.partition('<form class="card sheet good"')[2].partition("</form>")[0]
     hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form))
     begun = operator.post("/replays/new", {**hidden, "action": "begin"})
     assert begun.location.endswith("?done=replaying")
@@ -285,3 +285,82 @@ def test_times_say_their_zone_and_how_long_ago(world: World, operator: Visitor) 
     assert datetime.now(UTC) - datetime.fromisoformat(moment) < timedelta(minutes=5)
     assert text.endswith(" UTC")
     assert ago.endswith("ago") or ago == "now"
+
+
+def test_a_list_shows_up_to_as_many_as_may_be_selected(world: World, operator: Visitor) -> None:
+    """A hundred a page, where somebody asks for them; the next page has as many."""
+    world.a_webhook(url="https://a.example/well")
+    for number in range(105):
+        publish(world, meeting_id=f"m-{number}")
+    work(world)
+    page = operator.get("/deliveries?event_type=meeting.completed").text
+    [wider] = re.findall(r'<a href="([^"]+)">100 a page', page)
+    page = operator.get(wider.replace("&amp;", "&")).text
+    assert (len(_rows(page)), "100 a page" in page) == (100, False)
+    [older] = re.findall(r'<a href="([^"]+)" rel="next"', page)
+    assert len(_rows(operator.get(older.replace("&amp;", "&")).text)) == 5
+    assert "rows=100&" in older
+
+
+def test_what_waits_behind_a_dead_one_leads_to_it_and_goes_once_that_is_skipped(
+    world: World, operator: Visitor
+) -> None:
+    """The page of the one names the other, and that one's page has the button."""
+    world.a_webhook(url="https://a.example/broken", max_retries=1, ordering="per_meeting", on_dead="stop")
+    for _ in range(2):
+        publish(world, meeting_id="m-1")
+        work(world, throttled=True)
+    [dead] = _deliveries(world, status="dead")
+    [waits] = _deliveries(world, status="pending")
+    page = operator.get(f"/deliveries/{waits.id}").text
+    assert f'Delivery <a class="id" href="/deliveries/{dead.id}">{dead.id}</a> of the same meeting is dead' in page
+    assert "Skip it" in operator.get(f"/deliveries/{dead.id}").text
+    answer = operator.press(f"/deliveries/{dead.id}/skip")
+    assert answer.location == f"/deliveries/{dead.id}?done=skipped"
+    assert "what waited behind it goes" in operator.get(answer.location).text
+    assert "of the same meeting is dead" not in operator.get(f"/deliveries/{waits.id}").text
+
+
+def test_a_reason_comes_with_the_next_step(world: World, operator: Visitor) -> None:
+    """As a button where that is one, for whoever may press it."""
+    made = fill(world)
+    broken = f"/endpoints/{made['broken'].id}"
+    dead = f"/deliveries/{_deliveries(world, status='dead')[0].id}"
+    assert f'href="{broken}/edit">Edit the endpoint' in operator.get(dead).text
+    operator.press(f"{broken}/disable")
+    assert f'action="{broken}/enable"' in operator.get(dead).text
+    waits = f"/deliveries/{_deliveries(world, status='pending')[0].id}"
+    hangs = f"/endpoints/{made['hangs'].id}"
+    operator.press(f"{hangs}/pause")
+    assert f'action="{hangs}/resume"' in operator.get(waits).text
+
+
+def test_an_event_for_one_endpoint_names_no_others(world: World, operator: Visitor) -> None:
+    """They don't get it because it is not for them, whatever they subscribe to."""
+    made = fill(world)
+    world.client.webhooks.TestWebhook(pb.TestWebhookRequest(webhook_id=made["well"].id))
+    event = world.client.events.ListEvents(pb.ListEventsRequest(event_type="webhook.test")).events[0]
+    page = operator.get(f"/events/{event.id}").text
+    assert "it is for this one alone" in page
+    assert "Who does not" not in page
+
+
+def test_the_audit_trail_tells_a_change_in_its_row(world: World, operator: Visitor) -> None:
+    """With the endpoint's name, and what each field was before."""
+    made = fill(world)["well"]
+    operator.press(f"/endpoints/{made.id}/disable")
+    row = operator.get(f"/audit?target_id={made.id}").text.partition("<tbody")[2].partition("</tr>")[0]
+    assert "<bdi>CRM</bdi>" in row
+    assert "<code>enabled</code> <bdi>true</bdi> → <bdi>false</bdi>" in row
+
+
+def test_a_replay_of_a_day_is_one_link(operator: Visitor) -> None:
+    """A day of UTC without JavaScript; other filters stay."""
+    page = operator.get("/replays/new?status=dead&meeting_id=m-7").text
+    [link] = re.findall(r'href="([^"]+)">Yesterday', page)
+    today = datetime.now(UTC).replace(hour=0, minute=0)
+    yesterday = f"{today - timedelta(days=1):%Y-%m-%dT%H:%M}", f"{today:%Y-%m-%dT%H:%M}"
+    page = operator.get(link.replace("&amp;", "&")).text
+    assert re.findall(r'type="datetime-local" name="\w+" value="([^"]+):00"', page) == [*yesterday]
+    assert 'name="status" value="dead" checked' in page
+    assert "m-7" in page

@@ -328,11 +328,11 @@ def test_a_read_token_that_opens_a_form_by_its_address_is_told_so(world: World, 
     """In words and without a button of the form; the navigation leads to no page that is refused."""
     endpoint = f"/endpoints/{world.a_webhook().id}"
     visitor.sign_in(world.another_token(scopes=frozenset({Scope.READ}))[0])
-    forms = [f"{endpoint}/edit", f"{endpoint}/rotate", f"{endpoint}/delete", "/endpoints/new", "/replays/new"]
+    forms = [f"{endpoint}/edit", f"{endpoint}/rotate", f"{endpoint}/delete", "/endpoints/new", "/replays/new", "/audit"]
     for path in forms:
         page = visitor.get(path)
         assert (page.status, page.text.count("<button")) == (403, 2), "but for those that find, and sign out"
-        assert "a token needs the scope manage; yours may only look" in page.text
+        assert "needs a token with the scope manage; yours may only look" in page.text
     pages = re.findall(r'<a href="(/[^"]*)" data-go', visitor.get("/overview").text)
     assert {path: visitor.get(path).status for path in pages} == dict.fromkeys(pages, 200)
     manager = Visitor(visitor.port)

@@ -79,17 +79,17 @@ def test_what_is_skipped_and_what_waits_leads_to_exactly_those(world: World, ope
 
 
 def test_filters_that_cannot_be_taken_stay_in_the_form_with_the_reason(world: World, operator: Visitor) -> None:
-    """They are changed there, and nothing is listed by others meanwhile."""
+    """They are changed there, and nothing is listed by others meanwhile; the reason calls each as its label does."""
     fill(world)
     for page, query, typed, name in (
-        ("/deliveries", "status=dead&skip_reason=odd", '<option value="odd" selected>', "skip_reason"),
-        ("/deliveries", "held=perhaps&event_type=a.b", '<option value="perhaps" selected>', "held"),
-        ("/live", "status_code=4x4", 'name="status_code" value="4x4"', "status_code"),
-        ("/undelivered", "id_prefix=xyz", 'name="id_prefix" value="xyz"', "id_prefix"),
-        ("/events", "created_after=noon&meeting_id=m-7", 'name="meeting_id" value="m-7"', "created_after"),
-        ("/endpoints", "state=odd", "<option selected>odd</option>", "state"),
-        ("/audit", "action=odd", 'name="action" value="odd"', "action"),
-        ("/replays/new", "held=true&meeting_id=m-7", 'name="meeting_id" value="m-7"', "held"),
+        ("/deliveries", "status=dead&skip_reason=odd", '<option value="odd" selected>', "Skipped because"),
+        ("/deliveries", "held=perhaps&event_type=a.b", '<option value="perhaps" selected>', "Held back"),
+        ("/live", "status_code=4x4", 'name="status_code" value="4x4"', "Answered"),
+        ("/undelivered", "id_prefix=xyz", 'name="id_prefix" value="xyz"', "Id begins with"),
+        ("/events", "created_after=noon&meeting_id=m-7", 'name="meeting_id" value="m-7"', "From"),
+        ("/endpoints", "state=odd", "<option selected>odd</option>", "State"),
+        ("/audit", "action=odd", 'name="action" value="odd"', "What was done"),
+        ("/replays/new", "held=true&meeting_id=m-7", 'name="meeting_id" value="m-7"', "Held back"),
     ):
         answer = operator.get(f"{page}?{query}")
         assert (answer.status, _rows(answer.text)) == (400, 0), page
@@ -141,7 +141,7 @@ def test_an_endpoints_charts_are_its_own(world: World, operator: Visitor) -> Non
     made = fill(world)
     page = operator.get(f"/endpoints/{made['broken'].id}?span=7d").text
     figures = _figures(page)
-    assert (figures["Attempts"][0], figures["Succeeded"][0], figures["Undelivered now"][0]) == ("6", "0.0%", "6")
+    assert (figures["Attempts"][0], figures["Succeeded"][0], figures["Undelivered now"][0]) == ("6", "0%", "6")
     assert f"webhook_id={made['broken'].id}" in figures["Undelivered now"][1]
 
 
@@ -188,8 +188,8 @@ def test_what_happens_meanwhile_is_counted_after_seconds(world: World, operator:
 
 def test_a_share_is_all_only_where_all_is() -> None:
     """And nothing where there is nothing."""
-    shares = ((0, 0), (0, 9), (1, 3), (99_999, 100_000), (5, 5))
-    assert [drawing.percent(*each) for each in shares] == ["\N{EN DASH}", "0.0%", "33.3%", "99.9%", "100%"]
+    shares = ((0, 0), (0, 9), (1, 100_000), (1, 3), (99_999, 100_000), (5, 5))
+    assert [drawing.percent(*each) for each in shares] == ["\N{EN DASH}", "0%", "0.1%", "33.3%", "99.9%", "100%"]
 
 
 def test_axes_end_with_round_numbers_and_lines_have_gaps() -> None:
@@ -210,4 +210,4 @@ def test_an_endpoints_day_has_a_bar_for_each_hour(world: World, operator: Visito
     row = operator.get("/endpoints").text.partition(f'id="r-{made["broken"].id}"')[2].partition("</tr>")[0]
     assert 'viewBox="0 0 24 100"' in row or 'viewBox="0 0 25 100"' in row
     assert ": 0 succeeded, 6 failed</title>" in row
-    assert "0.0% of 6" in row
+    assert "0% of 6" in row

@@ -1,22 +1,10 @@
 package noteflow.webhooks;
 
-import java.io.ByteArrayOutputStream;
-import java.math.BigInteger;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.security.GeneralSecurityException;
-import java.security.KeyFactory;
-import java.security.MessageDigest;
-import java.security.PublicKey;
-import java.security.Signature;
+import java.security.*;
 import java.security.spec.X509EncodedKeySpec;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.Base64;
-import java.util.HexFormat;
-import java.util.List;
-import java.util.Map;
-import java.util.Set;
-import java.util.TreeMap;
+import java.util.*;
 import java.util.function.DoubleSupplier;
 import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
@@ -118,7 +106,7 @@ public final class Verifier {
 
     private static void check(boolean fits, byte[] body, Map<String, String> sent) throws WebhookException {
         String length = sent.getOrDefault("Content-Length", "");
-        if (!fits && length.matches("[0-9]+") && !new BigInteger(length).equals(BigInteger.valueOf(body.length)))
+        if (!fits && length.matches("[0-9]+") && !length.replaceFirst("^0+(?=.)", "").equals("" + body.length))
             throw new WebhookException("body_not_raw", body.length + " bytes, " + length + " were sent");
         if (!fits) throw new WebhookException("no_match", "");
     }
@@ -135,31 +123,24 @@ public final class Verifier {
             verifier.initVerify(key);
             verifier.update(content);
             return verifier.verify(signature);
-        } catch (java.security.InvalidKeyException | java.security.SignatureException error) {
+        } catch (InvalidKeyException | SignatureException error) {
             return false; // no point of the curve, or a form that no signature has
         }
     }
 
     private void add(String secret) throws WebhookException {
-        boolean isShared = secret.startsWith("whsec_"), isKey = secret.startsWith("whpk_");
-        byte[] raw = isShared || isKey ? decoded(secret.substring(isShared ? 6 : 5)) : new byte[0];
+        byte[] raw = decoded(secret.substring(secret.indexOf('_') + 1));
         byte[] text = secret.getBytes(StandardCharsets.UTF_8);
-        if (isShared && raw.length >= 24 && raw.length <= 64) {
-            secrets.add(new Secret(raw, text));
-        } else if (isKey && raw.length == 32 && !EVERYBODYS.contains(unsigned(raw))) {
-            keys.add(publicKey(raw));
-        } else if (!isShared && !isKey && !secret.startsWith("whsk_") && secret.matches("[!-~]{8,256}")) {
-            secrets.add(new Secret(text, text));
-        } else {
-            throw new WebhookException("secret_malformed", "whsec_…, 8 to 256 visible characters, or whpk_… (a public key)");
-        }
-    }
-
-    private static PublicKey publicKey(byte[] raw) throws WebhookException {
         try {
-            return KeyFactory.getInstance("Ed25519").generatePublic(new X509EncodedKeySpec(joined(SPKI, raw)));
+            if (secret.startsWith("whsec_") && raw.length >= 24 && raw.length <= 64)
+                secrets.add(new Secret(raw, text));
+            else if (secret.startsWith("whpk_") && raw.length == 32 && !EVERYBODYS.contains(unsigned(raw)))
+                keys.add(KeyFactory.getInstance("Ed25519").generatePublic(new X509EncodedKeySpec(joined(SPKI, raw))));
+            else if (secret.matches("(?!whsec_|whpk_|whsk_)[!-~]{8,256}"))
+                secrets.add(new Secret(text, text));
+            else throw new GeneralSecurityException();
         } catch (GeneralSecurityException error) {
-            throw new WebhookException("secret_malformed", "no public key");
+            throw new WebhookException("secret_malformed", "whsec_…, 8 to 256 visible characters, or whpk_… (a public key)");
         }
     }
 
@@ -180,10 +161,7 @@ public final class Verifier {
     }
 
     private static byte[] joined(byte[] first, byte[] second) {
-        ByteArrayOutputStream all = new ByteArrayOutputStream(first.length + second.length);
-        all.writeBytes(first);
-        all.writeBytes(second);
-        return all.toByteArray();
+        return ByteBuffer.allocate(first.length + second.length).put(first).put(second).array();
     }
 
     /** The bytes of strict base64; none where it is not. */

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tests.integration.dashboard.browser.browsing import NARROW, paths_of, signed_in
 from tests.integration.dashboard.sample import publish, work
@@ -14,6 +14,11 @@ from tests.support.dashboard import Dashboard
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+
+#: How high the highest row of a list is.
+_TALLEST: Final = """
+    Math.max(0, ...[...document.querySelectorAll("table.rows tbody tr")].map((row) => row.offsetHeight))
+"""
 
 
 def test_everything_works_without_javascript(browser: Browser, dashboard: Dashboard, world: World) -> None:
@@ -58,8 +63,8 @@ def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(
 def _check_widths(page: Page) -> None:
     former = page.viewport_size
     assert former is not None
-    # Just above the width from which tables are tables, and a small laptop.
-    for width in (800, 1040):
+    # A tablet, and just above the width from which tables are tables.
+    for width in (800, 1089):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, page.url)
     page.set_viewport_size({"width": NARROW["width"], "height": NARROW["height"]})
@@ -83,8 +88,8 @@ def _check(page: Page, run: str) -> None:
     assert told == [], f"{page.url}: {json.dumps(told, indent=1)}"
 
 
-def test_long_texts_break_at_320_pixels(browser: Browser) -> None:
-    """Names and addresses without a blank in them."""
+def test_long_texts_break_and_leave_the_others_their_room(browser: Browser) -> None:
+    """Names and addresses without a blank in them: nothing scrolls sideways, and no row is a page of single letters."""
     with World(limits=UNLIMITED) as world, Dashboard(world.address) as dashboard:
         world.a_webhook(name="N" * 255, url=f"https://{'a' * 60}.example/{'well' * 400}")
         publish(world, title="T" * 500, meeting_id="m" * 255)
@@ -93,6 +98,12 @@ def test_long_texts_break_at_320_pixels(browser: Browser) -> None:
             for path in [path for path in paths_of(world) if not path.startswith("/replays/new")]:
                 page.goto(dashboard.url + path)
                 assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], path
+                # As wide as tables begin to be, as the pages' names begin to stand beside them, and a laptop.
+                for width in (1089, 1249, 1280):
+                    page.set_viewport_size({"width": width, "height": 800})
+                    assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, path)
+                    assert page.evaluate(_TALLEST) <= 200, (width, path)
+                page.set_viewport_size({"width": NARROW["width"], "height": NARROW["height"]})
 
 
 def test_all_can_be_reached_by_keyboard_alone(dashboard: Dashboard, page: Page) -> None:

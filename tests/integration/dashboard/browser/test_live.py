@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -56,6 +56,35 @@ def test_a_page_keeps_itself_up_to_date(world: World, dashboard: Dashboard, page
     assert page.evaluate("window.stayed")
 
 
+def test_what_is_selected_stays(world: World, dashboard: Dashboard, page: Page) -> None:
+    """Text that somebody is about to copy is not taken from under them, while the rest of the page goes on."""
+    dead = world.client.webhooks.ListDeliveries(pb.ListDeliveriesRequest(status="dead")).deliveries[0]
+    page.goto(f"{dashboard.url}/deliveries/{dead.id}")
+    steps = page.locator("#life > li").count()
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('#life li'))")
+    selected = page.evaluate("getSelection().toString()")
+    world.client.webhooks.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=dead.id))
+    page.locator("#state").get_by_text("Waits").wait_for()
+    assert page.locator("#life > li").count() == steps
+    assert page.evaluate("getSelection().toString()") == selected != ""
+    page.evaluate("getSelection().removeAllRanges()")
+    work(world)
+    page.locator("#life > li").nth(steps).wait_for()
+
+
+def test_a_day_is_the_readers_own(browser: Browser, dashboard: Dashboard, world: World) -> None:
+    """A replay of yesterday's is one click; what is typed beside it stays."""
+    with signed_in(browser, dashboard, world.token, timezone_id="Asia/Kolkata") as page:
+        page.goto(f"{dashboard.url}/replays/new")
+        page.get_by_label("How many a second").fill("5")
+        page.get_by_role("link", name="Yesterday").click()
+        yesterday = f"{datetime.now(ZoneInfo('Asia/Kolkata')) - timedelta(days=1):%Y-%m-%d}T00:00"
+        assert page.get_by_label("Made from").input_value() == yesterday
+        assert page.get_by_label("How many a second").input_value() == "5"
+        page.get_by_role("button", name="Count first").click()
+        page.get_by_text("No delivery matches").wait_for()
+
+
 def test_times_are_the_readers_own_with_utc_on_hover(browser: Browser, dashboard: Dashboard, world: World) -> None:
     """In the zone and the language of the browser."""
     with signed_in(browser, dashboard, world.token, timezone_id="Asia/Kolkata", locale="de-DE") as page:
@@ -65,6 +94,19 @@ def test_times_are_the_readers_own_with_utc_on_hover(browser: Browser, dashboard
         moment = datetime.fromisoformat(time.get_attribute("datetime") or "").astimezone(ZoneInfo("Asia/Kolkata"))
         assert moment.strftime("%H:%M:%S") in time.inner_text()
         assert "ago" in page.locator("tbody .ago").first.inner_text()
+
+
+def test_times_that_are_typed_are_the_readers_own_too(browser: Browser, dashboard: Dashboard, world: World) -> None:
+    """The address has UTC; without JavaScript the field says that it has."""
+    with signed_in(browser, dashboard, world.token, timezone_id="Asia/Kolkata") as page:
+        page.goto(f"{dashboard.url}/events")
+        page.get_by_label("Stored from (your time)").fill("2026-01-31T12:00:30")
+        page.get_by_role("button", name="Filter", exact=True).click()
+        page.wait_for_url("**created_after=2026-01-31T06%3A30%3A30**")
+        assert page.get_by_label("Stored from").input_value() == "2026-01-31T12:00:30"
+    with signed_in(browser, dashboard, world.token, timezone_id="Asia/Kolkata", java_script_enabled=False) as page:
+        page.goto(f"{dashboard.url}/events?created_after=2026-01-31T12:00%2B05:30")
+        assert page.get_by_label("Stored from (UTC)").input_value() == "2026-01-31T06:30"
 
 
 def test_keys_go_everywhere(page: Page) -> None:
