@@ -106,8 +106,8 @@ def test_long_texts_break_and_leave_the_others_their_room(browser: Browser) -> N
             for path in [path for path in paths_of(world) if not path.startswith("/replays/new")]:
                 page.goto(dashboard.url + path)
                 assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], path
-                # As wide as tables begin to be, as the pages' names begin to stand beside them, and a laptop.
-                for width in (1089, 1249, 1280):
+                # As wide as tables begin to be, and as the pages' names begin to stand beside them.
+                for width in (1089, 1249):
                     page.set_viewport_size({"width": width, "height": 800})
                     assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, path)
                     assert page.evaluate(_TALLEST) <= 200, (width, path)
