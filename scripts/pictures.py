@@ -120,6 +120,9 @@ def main() -> None:
     ):
         made = fill(world)
         day.passes(world)
+        # One of the present: what is sent in the day that passes has the present's times.
+        publish(world, title="Budget", meeting_id="budget-2026")
+        work(world)
         request = pb.ListDeliveriesRequest(status="dead", page_size=1, webhook_id=made["broken"].id)
         [dead] = world.client.webhooks.ListDeliveries(request).deliveries
         world.client.webhooks.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=dead.id))

@@ -127,9 +127,7 @@ def test_replay_yesterdays_dead_ones_of_an_endpoint(browser: Browser, dashboard:
         _go(page, "Endpoints")
         page.get_by_role("link", name="Billing").first.click()
         page.get_by_role("link", name="Replay", exact=True).click()
-        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        page.get_by_label("Made from").fill((today - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S"))
-        page.get_by_label("Made before").fill(today.strftime("%Y-%m-%dT%H:%M:%S"))
+        page.get_by_role("link", name="Yesterday").click()
         page.get_by_role("button", name="Count first").click()
         page.get_by_text("1 delivery matches").wait_for()
         page.get_by_role("button", name="Send it again").click()
@@ -207,15 +205,16 @@ def test_watch_live(browser: Browser, dashboard: Dashboard, tenant: SystemRig) -
 
 
 def test_see_who_disabled_an_endpoint(browser: Browser, dashboard: Dashboard, tenant: SystemRig) -> None:
-    """From the endpoint to the audit trail's entry."""
+    """From the endpoint's state to the audit trail's entry, which tells it in its row."""
     tenant.webhook("/who", name="CRM")
     with _at_the_overview(browser, dashboard, tenant) as page:
         _go(page, "Endpoints")
         page.get_by_role("link", name="CRM").first.click()
         page.get_by_role("button", name="Disable").click()
         page.get_by_text("The endpoint is disabled").wait_for()
-        page.get_by_role("link", name="who changed what").click()
+        page.get_by_role("link", name="Who did that").click()
         entry = page.locator("tbody tr").first
         entry.get_by_text("token").first.wait_for()
+        entry.get_by_text("true → false").wait_for()
         entry.get_by_text("Show").click()
         entry.get_by_text('"enabled": false').wait_for()

@@ -50,6 +50,17 @@
     if (field.value) field.value = seconds(new Date(moment - moment.getTimezoneOffset() * 60000));
     field.labels[0].querySelector("[data-zone]").textContent = "(your time)";
   }
+  // A day of the reader's own, for a form with two such fields; without JavaScript its link is a day of UTC.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-day]");
+    if (!link) return;
+    event.preventDefault();
+    const now = new Date();
+    for (const [name, later] of [["created_after", 0], ["created_before", 1]]) {
+      const midnight = new Date(now.getFullYear(), now.getMonth(), now.getDate() + Number(link.dataset.day) + later);
+      document.querySelector(`form.sheet [name=${name}]`).value = seconds(new Date(midnight - midnight.getTimezoneOffset() * 60000));
+    }
+  });
   document.addEventListener("formdata", (event) => {
     for (const field of all("input[type=datetime-local]", event.target)) {
       if (field.value) event.formData.set(field.name, seconds(new Date(field.value)));
@@ -101,6 +112,16 @@
     countSelected();
   }
 
+  // The age goes on without being read out each time.
+  function showAway(banner, since) {
+    const age = banner.querySelector("span") || document.createElement("span");
+    age.ariaHidden = "true";
+    age.textContent = `, ${ago(since)}.`;
+    if (!banner.hidden) return;
+    banner.replaceChildren(document.createTextNode(`The server is away. What you see is from ${local(since)}`), age);
+    banner.hidden = false;
+  }
+
   // Live: the same page again, and of it what has changed. What has the focus or is open stays as it is.
   const rows = document.querySelector("[data-rows]");
   const fresh = document.getElementById("fresh");
@@ -111,7 +132,9 @@
   let waiting = [];
   let asking = false;
 
-  const isBusy = (element) => element.contains(document.activeElement) || element.querySelector("details[open]") !== null;
+  const isSelected = (element) => !getSelection().isCollapsed && getSelection().containsNode(element, true);
+  const isBusy = (element) =>
+    element.contains(document.activeElement) || element.querySelector("details[open]") !== null || isSelected(element);
 
   function replace(before, after) {
     // By what the server has sent, since times are put into the reader's own words here.
@@ -169,9 +192,7 @@
   }
 
   function tellAway() {
-    const seconds = Math.round((Date.now() - shownAt) / 1000);
-    away.textContent = `The server is away. What you see is from ${local(shownAt)}, ${seconds} s ago.`;
-    away.hidden = false;
+    showAway(away, shownAt);
   }
 
   // What is shown goes with the session; the way back leads to the page again, for who is signed in.
@@ -247,7 +268,7 @@
   });
 
   // What other scripts of ours use.
-  window.hooks = { all, endPage, local, setTimes };
+  window.hooks = { all, endPage, local, setTimes, showAway };
 
   // The first look compares with what the server has sent, not with what is made of it here.
   for (const each of all("[data-live], [data-rows] tr")) each.served = each.outerHTML;

@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const { all, endPage, local, setTimes } = window.hooks;
+  const { all, endPage, local, setTimes, showAway } = window.hooks;
   const live = document.getElementById("live");
   const feed = document.getElementById("feed");
   const rows = feed.tBodies[0];
@@ -132,9 +132,7 @@
     if (reading && Date.now() - heardAt > silence) stop();
     if (!reading && Date.now() >= again) watch();
     if (!reading && tries > 0 && Date.now() - heardAt > 2000) {
-      const seconds = Math.round((Date.now() - heardAt) / 1000);
-      away.textContent = `The server is away. What you see is from ${local(heardAt)}, ${seconds} s ago.`;
-      away.hidden = false;
+      showAway(away, heardAt);
     }
   }, 500);
 

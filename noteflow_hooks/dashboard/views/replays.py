@@ -9,7 +9,7 @@ from noteflow_hooks.client import pb
 from noteflow_hooks.dashboard.views.asking import ROWS, endpoint_names, pager, type_names
 from noteflow_hooks.dashboard.views.endpoint_fields import FIELDS
 from noteflow_hooks.dashboard.views.narrowing import IDS, chosen, request_fields
-from noteflow_hooks.dashboard.visit import Page, Redirect
+from noteflow_hooks.dashboard.visit import Page, Redirect, address
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -69,6 +69,16 @@ def cancel(visit: Visit) -> Redirect:
     return Redirect(f"/replays/{visit.id()}?done=cancelled")
 
 
+def _day_of(path: str, chosen: dict[str, Any], ahead: int) -> str:
+    """Return the form's address with a day of UTC, so many days from today."""
+    begins = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=ahead)
+    day = {
+        "created_after": f"{begins:%Y-%m-%dT%H:%M}",
+        "created_before": f"{begins + timedelta(days=1):%Y-%m-%dT%H:%M}",
+    }
+    return address(path, **{**chosen, **day})
+
+
 def _full_second(moment: datetime) -> datetime:
     """Return the first full second that is no earlier: lists are asked for by those."""
     return (moment + timedelta(microseconds=999_999)).replace(microsecond=0)
@@ -97,6 +107,12 @@ def _form(visit: Visit, source: Form, *, counted: pb.Replay | None = None, refus
     asked["status"] = asked["status"] or _UNSAID
     # What is begun is what was counted: nothing that was made in between.
     until = counted.created_before.ToJsonString() if counted is not None else ""
-    values: dict[str, Any] = {"chosen": asked, "counted": counted, "until": until, "statuses": _STATUSES}
+    values: dict[str, Any] = {
+        "day_of": _day_of,
+        "chosen": asked,
+        "counted": counted,
+        "until": until,
+        "statuses": _STATUSES,
+    }
     choices = {"names": endpoint_names(visit), "types": type_names(visit)}
     return Page("replay_form.html", {**values, **choices, "refused": refused}, 400 if refused else 200)

@@ -197,7 +197,7 @@ def test_a_replay_is_counted_first_and_sends_what_was_counted(world: World, oper
     assert not world.client.webhooks.ListReplays(pb.ListReplaysRequest()).replays
     publish(world)
     work(world)
-    form = counted.partition('<form class="card good"')[2].partition("</form>")[0]
+    form = counted.partition('<form class="card sheet good"')[2].partition("</form>")[0]
     hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form))
     begun = operator.post("/replays/new", {**hidden, "action": "begin"})
     assert begun.location.endswith("?done=replaying")
@@ -352,3 +352,15 @@ def test_the_audit_trail_tells_a_change_in_its_row(world: World, operator: Visit
     row = operator.get(f"/audit?target_id={made.id}").text.partition("<tbody")[2].partition("</tr>")[0]
     assert "<bdi>CRM</bdi>" in row
     assert "<code>enabled</code> <bdi>true</bdi> → <bdi>false</bdi>" in row
+
+
+def test_a_replay_of_a_day_is_one_link(operator: Visitor) -> None:
+    """A day of UTC without JavaScript; other filters stay."""
+    page = operator.get("/replays/new?status=dead&meeting_id=m-7").text
+    [link] = re.findall(r'href="([^"]+)">Yesterday', page)
+    today = datetime.now(UTC).replace(hour=0, minute=0)
+    yesterday = f"{today - timedelta(days=1):%Y-%m-%dT%H:%M}", f"{today:%Y-%m-%dT%H:%M}"
+    page = operator.get(link.replace("&amp;", "&")).text
+    assert re.findall(r'type="datetime-local" name="\w+" value="([^"]+):00"', page) == [*yesterday]
+    assert 'name="status" value="dead" checked' in page
+    assert "m-7" in page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -54,6 +54,35 @@ def test_a_page_keeps_itself_up_to_date(world: World, dashboard: Dashboard, page
     page.locator("#state").get_by_text("Delivered").wait_for()
     page.locator("#life").get_by_text("answered 200").wait_for()
     assert page.evaluate("window.stayed")
+
+
+def test_what_is_selected_stays(world: World, dashboard: Dashboard, page: Page) -> None:
+    """Text that somebody is about to copy is not taken from under them, while the rest of the page goes on."""
+    dead = world.client.webhooks.ListDeliveries(pb.ListDeliveriesRequest(status="dead")).deliveries[0]
+    page.goto(f"{dashboard.url}/deliveries/{dead.id}")
+    steps = page.locator("#life > li").count()
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('#life li'))")
+    selected = page.evaluate("getSelection().toString()")
+    world.client.webhooks.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=dead.id))
+    page.locator("#state").get_by_text("Waits").wait_for()
+    assert page.locator("#life > li").count() == steps
+    assert page.evaluate("getSelection().toString()") == selected != ""
+    page.evaluate("getSelection().removeAllRanges()")
+    work(world)
+    page.locator("#life > li").nth(steps).wait_for()
+
+
+def test_a_day_is_the_readers_own(browser: Browser, dashboard: Dashboard, world: World) -> None:
+    """A replay of yesterday's is one click; what is typed beside it stays."""
+    with signed_in(browser, dashboard, world.token, timezone_id="Asia/Kolkata") as page:
+        page.goto(f"{dashboard.url}/replays/new")
+        page.get_by_label("How many a second").fill("5")
+        page.get_by_role("link", name="Yesterday").click()
+        yesterday = f"{datetime.now(ZoneInfo('Asia/Kolkata')) - timedelta(days=1):%Y-%m-%d}T00:00"
+        assert page.get_by_label("Made from").input_value() == yesterday
+        assert page.get_by_label("How many a second").input_value() == "5"
+        page.get_by_role("button", name="Count first").click()
+        page.get_by_text("No delivery matches").wait_for()
 
 
 def test_times_are_the_readers_own_with_utc_on_hover(browser: Browser, dashboard: Dashboard, world: World) -> None:
