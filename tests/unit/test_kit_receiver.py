@@ -11,7 +11,8 @@ from typing import Any, Final
 import pytest
 
 from kits.python.noteflow_webhooks import WebhookError
-from kits.python.noteflow_webhooks.receiver import STATUS, Answer, Receiver, Seen
+from kits.python.noteflow_webhooks.receiver import STATUS, Answer, Receiver
+from kits.python.noteflow_webhooks.seen import Seen
 from noteflow_hooks.client.causes import KITS
 from noteflow_hooks.signing import sign
 from tests.support.kits import VECTORS
