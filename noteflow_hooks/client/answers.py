@@ -56,6 +56,8 @@ _UNREACHED: Final = (
     "connections to all backends",
     "name resolution",
 )
+#: How they begin where one that was reached went away before it answered.
+_BROKEN: Final = ("stream removed", "socket closed", "connection reset", "recvmsg:")
 #: What BoringSSL says of a certificate, inside gRPC's message for a connection that failed.
 _UNTRUSTED: Final = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([^:]+)")
 
@@ -132,6 +134,8 @@ def _cancelled(_: object, words: str, server: str) -> NoteFlowHooksError:
 def _unavailable(_: object, words: str, server: str) -> NoteFlowHooksError:
     if words.lower().startswith(_UNREACHED):
         return _unreached(words, server)
+    if words.lower().startswith(_BROKEN):
+        return UnavailableError(f"{server} went away before it answered")
     return UnavailableError(f"{server}: {words}")
 
 

@@ -42,7 +42,10 @@ WAITS: Final = {
     "disabled": "Enable the endpoint.",
     "paused": "Resume the endpoint: what has waited goes then.",
     "unverified": "Have the receiver give the challenge back; where its time is over, have it asked anew.",
-    "circuit_open": "Mend the receiver: one delivery is sent as a probe, and what waits goes once that succeeds.",
+    "circuit_open": (
+        "Look at what its latest deliveries failed with, and mend the receiver: one is sent as a probe, and what waits "
+        "goes once that succeeds."
+    ),
     "recovering": "Nothing: it answers again, and gets what has waited little by little.",
     "slow": "Have the receiver answer sooner: it has a lane of its own, in which fewer go at once.",
 }

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from noteflow_hooks.cli.commands import trigger as trigger_command
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.cli.support.forwarding import Forwarding
@@ -17,6 +18,7 @@ from noteflow_hooks.cli.support.made_meetings import hold, plan
 from noteflow_hooks.cli.support.receiver import Received, Receiver
 from noteflow_hooks.client.causes import WAITS, advice, ended
 from noteflow_hooks.domain.access import Scope
+from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
 from noteflow_hooks.signing import generate_secret, verify_signature, verify_standard
@@ -202,6 +204,25 @@ def test_a_trigger_is_repeated_at_a_pace_and_for_one_endpoint_alone(command: Com
     assert {json.loads(each.payload)["title"] for each in events} == {"Trial"}
     [test] = trigger(command, "webhook.test", "--webhook", webhook.id)
     assert test["event_type"] == "webhook.test"
+
+
+def test_what_was_made_before_a_trigger_failed_is_told(
+    command: Command, server: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one array, too; the failure is a line beside it."""
+    held: list[str] = []
+
+    def hold_once(client: Any, what: Any) -> str:  # noqa: ANN401 - a client and a plan
+        if held:
+            raise UnavailableError("no server answers")
+        held.append(hold(client, what))
+        return held[0]
+
+    monkeypatch.setattr(trigger_command, "hold", hold_once)
+    code, printed, complaint = command("trigger", "recording.started", "--count", "2", "--json")
+    assert (code, complaint) == (1, "noteflow-hooks: no server answers\n")
+    assert {each["meeting_id"] for each in json.loads(printed)} == set(held)
+    assert len(server.events()) == len(json.loads(printed))
 
 
 def test_a_type_of_one_s_own_is_published_from_its_example(command: Command, server: World) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from noteflow_hooks.cli.commands.diagnosing import commands_for
 from noteflow_hooks.client.causes import KITS, SKIPPED, UNSKIP, WAITS, advice
 from noteflow_hooks.client.diagnosis import diagnose, waits_for
 from noteflow_hooks.domain.health.endpoint_state import EndpointState
@@ -96,6 +97,13 @@ def test_what_waits_says_what_for() -> None:
     ):
         assert waits_for(delivery, endpoint) == reason
         assert diagnose(delivery, endpoint).todo == (() if reason is None else (WAITS[reason],))
+
+
+def test_what_waits_for_a_probe_leads_to_what_the_others_failed_with() -> None:
+    """It may not have been sent itself."""
+    waiting = a_delivery(id="d-1", webhook_id="w-1")
+    first, *_ = commands_for(waiting, an_endpoint(state="circuit_open"), pb.Event())
+    assert first.endswith("deliveries list --webhook w-1 --limit 10")
 
 
 def test_each_state_of_an_endpoint_that_keeps_deliveries_has_words() -> None:

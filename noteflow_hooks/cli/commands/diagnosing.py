@@ -84,7 +84,7 @@ def _told(delivery: pb.Delivery, endpoint: pb.Webhook | None, event: pb.Event, f
         "happened": [*found.happened, *([_last(last)] if last is not None else [])],
         "why": list(found.why),
         "todo": list(found.todo) or ["Nothing."],
-        "commands": list(_commands(delivery, endpoint, event)),
+        "commands": list(commands_for(delivery, endpoint, event)),
         "answer": last.response_body[:_ANSWER_LIMIT] if last is not None and found.why else "",
     }
 
@@ -95,11 +95,14 @@ def _last(attempt: pb.Attempt) -> str:
     return f"Attempt {attempt.attempt_number}, {moment}, took {attempt.duration_ms} ms: {outcome}."
 
 
-def _commands(delivery: pb.Delivery, endpoint: pb.Webhook | None, event: pb.Event) -> Iterator[str]:
+def commands_for(delivery: pb.Delivery, endpoint: pb.Webhook | None, event: pb.Event) -> Iterator[str]:
     """Yield the commands that do what is to be done, in their order; what can't be sent again has none."""
     program, reason = program_name(), waits_for(delivery, endpoint)
     if reason == "earlier":
         yield f"{program} deliveries list --meeting {shlex.quote(event.meeting_id)}"
+    elif reason == "circuit_open":
+        # What it answered others: this one may not have been sent at all.
+        yield f"{program} deliveries list --webhook {delivery.webhook_id} --limit 10"
     elif reason in _UNDONE:
         yield f"{program} webhooks {_UNDONE[reason]} {delivery.webhook_id}"
     is_over = delivery.status in ("dead", "skipped")

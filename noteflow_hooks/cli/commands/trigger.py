@@ -117,14 +117,17 @@ def _question(event_type: str, count: int, webhook: str | None) -> str:
 def _make(server: Client, wish: _Wish, *, count: int, rate: float | None, as_json: bool) -> None:
     """Make them, at that pace, and print each as it is made; as JSON all of them at the end."""
     rows: list[dict[str, Any]] = []
-    for _ in _paced(count, rate):
-        made = _made(server, wish)
-        rows += made
-        if not as_json:
-            for row in made:
-                click.echo("  ".join(cell(each) for each in row.values()))
-    if as_json:
-        show_json(rows)
+    try:
+        for _ in _paced(count, rate):
+            made = _made(server, wish)
+            rows += made
+            if not as_json:
+                for row in made:
+                    click.echo("  ".join(cell(each) for each in row.values()))
+    finally:
+        # Also what was made before it failed, or was interrupted.
+        if as_json and rows:
+            show_json(rows)
 
 
 def _paced(count: int, rate: float | None) -> Iterator[int]:

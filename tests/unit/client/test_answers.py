@@ -77,6 +77,12 @@ class Refusal(grpc.RpcError):
         (Code.UNAVAILABLE, "the database is away", UnavailableError, "host:1: the database is away"),
         (
             Code.UNAVAILABLE,
+            "Stream removed (Socket closed)",
+            UnavailableError,
+            "host:1 went away before it answered",
+        ),
+        (
+            Code.UNAVAILABLE,
             f"{FAILED} {UNTRUSTED}",
             NoteFlowHooksError,
             "host:1: its certificate is not trusted: expired",
