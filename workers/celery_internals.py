@@ -1,6 +1,7 @@
-"""All that relies on what Celery's workers and beat keep to themselves; ``broker/kombu_internals.py`` has kombu's.
+"""All that relies on what Celery's workers and beat keep to themselves, but for their events.
 
-``tests/unit/test_celery_internals.py`` names the version that was read, and holds each thing that is relied on.
+``tests/unit/test_celery_internals.py`` names the version that was read, and holds each thing that is relied on. Events
+are in ``workers/event_internals.py``, and ``broker/kombu_internals.py`` has kombu's.
 """
 
 from __future__ import annotations
@@ -12,15 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 from billiard import pool, popen_fork
 from celery import Celery
 from celery.app import trace
-from celery.app.events import Events
 from celery.apps.worker import Worker
-from celery.events.dispatcher import EventDispatcher
 from celery.worker import state, strategy
 from kombu.utils.objects import cached_property
 
 from noteflow_hooks.broker.kombu_internals import MALFORMED
 from noteflow_hooks.telemetry.counting import count
 from noteflow_hooks.telemetry.metrics import DROPPED
+from workers.event_internals import WorkerEvents
 
 if TYPE_CHECKING:
     from celery.worker.request import Request
@@ -31,8 +31,6 @@ _pool: Any = pool
 _popen_fork: Any = popen_fork
 _billiards_terminate_job: Any = pool.Pool.terminate_job
 _state: Any = state
-_Events: Any = Events
-_EventDispatcher: Any = EventDispatcher
 
 
 class GuardedWorker(_Worker):  # type: ignore[misc]  # Celery's class is untyped
@@ -118,26 +116,10 @@ def _terminate_job(pool: Any, pid: int, sig: int | None = None) -> None:  # noqa
     _billiards_terminate_job(pool, pid, signal.SIGQUIT if sig == signal.SIGTERM else sig)
 
 
-class EventsOnce(_EventDispatcher):  # type: ignore[misc]  # as above
-    """Sends each event of a worker once, its heartbeats above all; where Redis is away, that is all.
-
-    Celery tries a heartbeat for as long as Redis is away, and holds a lock meanwhile for which a worker that is to end
-    waits: where Redis has ended before it and stays away, the worker would never end.
-    """
-
-    def send(self, *args: Any, retry: bool = False, **options: Any) -> Any:  # noqa: ANN401, ARG002 - Celery's own
-        """Send what Celery's own sends, whatever it is told of trying again."""
-        return super().send(*args, retry=False, **options)
-
-
-class _EventsOfWorkers(_Events):  # type: ignore[misc]  # as above
-    dispatcher_cls = EventsOnce
-
-
 class GuardedCelery(Celery):
     """A Celery app whose workers are guarded."""
 
-    events_cls: Any = _EventsOfWorkers
+    events_cls: Any = WorkerEvents
 
     @cached_property
     def Worker(self) -> Any:  # noqa: ANN401, N802 - Celery's own

@@ -13,6 +13,7 @@ from noteflow_hooks.broker.kombu_internals import LAST_FETCH
 from noteflow_hooks.concurrency.outage import REDIS
 from noteflow_hooks.concurrency.pulse import FETCHED, IDLE, TURN_S
 from workers import life
+from workers.event_internals import GATHERED_S
 
 if TYPE_CHECKING:
     from kombu import Connection
@@ -35,6 +36,9 @@ logging.getLogger(consumer.__name__).addFilter(ToldOnce())
 
 class LivingConsumer(_Consumer):  # type: ignore[misc]  # Celery's class is untyped
     """A consumer whose loop leaves signs of life: in its turns, and while it waits for a Redis that is away."""
+
+    #: By what the timer calls for events to be sent.
+    _sending: Any = None
 
     def ensure_connected(self, conn: Connection) -> Any:  # noqa: ANN401 - Celery's own
         """Connect, for as long as it takes."""
@@ -62,6 +66,31 @@ class LivingConsumer(_Consumer):  # type: ignore[misc]  # Celery's class is unty
         """Turn with the event loop of a worker that has child processes."""
         super().register_with_event_loop(hub)
         hub.call_repeatedly(TURN_S, self.show)
+
+    def on_ready(self) -> None:
+        """Gather the events of tasks from now on, and send them each second, by the timer that heartbeats go by."""
+        super().on_ready()
+        if self.event_dispatcher is not None:
+            self.event_dispatcher.gather()
+            if self._sending is not None:
+                self._sending.cancel()
+            self._sending = self.timer.call_repeatedly(GATHERED_S, self.send_events)
+
+    def send_events(self) -> None:
+        """Send the events that were gathered, unless there is no Redis."""
+        if self.event_dispatcher is not None and self.connection is not None:
+            self.event_dispatcher.flush()
+
+    def stop(self) -> None:
+        """Take no more tasks, and let no event wait for those that are under way."""
+        super().stop()
+        if self.event_dispatcher is not None:
+            self.event_dispatcher.gather_no_more()
+
+    def shutdown(self) -> None:
+        """Send what Redis took none of before; the connection goes then."""
+        self.send_events()
+        super().shutdown()
 
     def perform_pending_operations(self) -> None:
         """Turn with the loop of any other worker, which calls this each time."""

@@ -49,16 +49,20 @@ def crew(
     options: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     variables: Mapping[str, str] | None = None,
+    redis_url: str | None = None,
 ) -> Iterator[list[int]]:
     """Have as many workers work as the system has, and no others; yield their process ids.
 
-    Options and settings go before the usual ones. ``variables`` are others of the environment.
+    Options and settings go before the usual ones. ``variables`` are others of the environment. With a ``redis_url``
+    they take messages from there.
     """
+    if redis_url is not None:
+        settings = {**(settings or {}), "redis_url": redis_url}
     env = {f"{PREFIX}{name.upper()}": str(value) for name, value in (settings or {}).items()} | dict(variables or {})
     commands = [(*worker_command(number, pool=pool), *options) for number in range(1, WORKERS + 1)]
     programs = [stage.program(f"{name}-{number}", command, env=env) for number, command in enumerate(commands, 1)]
     try:
-        await_workers(stage, stage.system.redis_url)
+        await_workers(stage, redis_url or stage.system.redis_url)
         yield [each.pid for each in programs if each.pid is not None]
     finally:
         for program in programs:

@@ -31,14 +31,14 @@ def measured_posts(
     begun, under_way, cells = figures.row(POSTS), figures.row(POSTS_UNDER_WAY), figures.cells
     figures.set(figures.row(POST_PLACES), places)
     note_lag, slack_s = figures.observer(CLAIM_LAG), rules.lease_slack.total_seconds()
-    last_lease_end: datetime | None = None
+    last_made_at: datetime | None = None
 
     def measured(claim: Claim) -> Callable[[], AttemptResult]:
-        nonlocal last_lease_end
-        delivery = claim.delivery
-        # What one statement has claimed has one moment, and one of it stands for all.
-        if delivery.lease_expires_at != last_lease_end:
-            last_lease_end = delivery.lease_expires_at
+        nonlocal last_made_at
+        made_at = claim.delivery.created_at
+        # What one statement has made has one moment, and one of it stands for all.
+        if made_at != last_made_at:
+            last_made_at = made_at
             if (lag_s := _lag_s(claim, slack_s)) is not None:
                 note_lag(lag_s)
         end = begin(claim)

@@ -14,6 +14,7 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.domain.mails import MailKind
 from noteflow_hooks.domain.urls import host_of
 from noteflow_hooks.printable import escape, shortened
@@ -21,6 +22,7 @@ from noteflow_hooks.printable import escape, shortened
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
+    from uuid import UUID
 
     from noteflow_hooks.domain.ports.mails import Letter
 
@@ -34,6 +36,12 @@ _SUBJECTS: Final[Mapping[MailKind, str]] = {
     MailKind.DIGEST: "A week of the endpoint {name}",
 }
 _COMMAND: Final = "noteflow-hooks webhooks"
+_TRIAL: Final = (
+    "An operator of NoteFlow Hooks has had this mail sent, to see whether mails arrive:",
+    "noteflow-hooks doctor --mail-to.",
+    "",
+    "If you know of none, somebody has mistaken your address for another one. Nothing follows.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,24 +55,35 @@ class Writer:
 
     def written(self, letter: Letter, *, now: datetime) -> EmailMessage:
         """Return the mail as it is sent."""
-        name, address = self.sender
-        message = EmailMessage(policy=SMTP)
-        message["From"] = f"{name} <{address}>"
-        message["To"] = str(letter.mail.recipient)
-        message["Subject"] = _SUBJECTS[letter.mail.kind].format(name=name_of(letter))
-        message["Date"] = format_datetime(now)
+        subject = _SUBJECTS[letter.mail.kind].format(name=name_of(letter))
         # Of the row: a mail that a server passes on twice is one to its reader.
-        message["Message-ID"] = f"<{letter.mail.id}@{address.rpartition('@')[2].strip('[]')}>"
-        message["Auto-Submitted"] = "auto-generated"
-        message["X-Auto-Response-Suppress"] = "All"
+        message = self._begun(str(letter.mail.recipient), subject, key=letter.mail.id, now=now)
         message["List-Unsubscribe"] = self._unsubscribe(letter)
         message.set_content("\n".join([*_TEXTS[letter.mail.kind](self, letter), *self._foot(letter)]) + "\n")
+        return message
+
+    def trial(self, recipient: str, *, now: datetime) -> EmailMessage:
+        """Return a mail that says that mails arrive: it is about no endpoint, and only an operator has it sent."""
+        message = self._begun(recipient, "Mails of NoteFlow Hooks arrive", key=ordered_id(), now=now)
+        message.set_content("\n".join(_TRIAL) + "\n")
         return message
 
     def page(self, letter: Letter, *, edits: bool = False) -> str:
         """Return where the endpoint's page, or its form, is on the dashboard."""
         path = f"/endpoints/{letter.webhook.id}{'/edit' if edits else ''}"
         return f"the dashboard's page {path}" if self.dashboard is None else self.dashboard.rstrip("/") + path
+
+    def _begun(self, recipient: str, subject: str, *, key: UUID, now: datetime) -> EmailMessage:
+        name, address = self.sender
+        message = EmailMessage(policy=SMTP)
+        message["From"] = f"{name} <{address}>"
+        message["To"] = recipient
+        message["Subject"] = subject
+        message["Date"] = format_datetime(now)
+        message["Message-ID"] = f"<{key}@{address.rpartition('@')[2].strip('[]')}>"
+        message["Auto-Submitted"] = "auto-generated"
+        message["X-Auto-Response-Suppress"] = "All"
+        return message
 
     def _unsubscribe(self, letter: Letter) -> str:
         """Return the ways that a mail's reader is offered: a mail to the operator, and the form (RFC 2369, 3.2)."""

@@ -18,6 +18,7 @@ from noteflow_hooks.errors import MailRefusedError, MailServerError, MailUnknown
 from noteflow_hooks.printable import escape
 
 if TYPE_CHECKING:
+    from email.message import EmailMessage
     from pathlib import Path
 
     from noteflow_hooks.domain.ports.mails import Letter
@@ -45,8 +46,16 @@ class SmtpServer(MailServer):
         self._ca_bundle = ca_bundle
         self._timeout_s = timeout_s
 
+    def send_trial(self, recipient: str) -> None:
+        """Send a mail that is about no endpoint; raise what connecting and sending raise."""
+        connection = self.connect()
+        try:
+            connection.send_text(self._writer.trial(recipient, now=datetime.now(UTC)), recipient)
+        finally:
+            connection.close()
+
     @override
-    def connect(self) -> Connection:
+    def connect(self) -> _SmtpConnection:
         try:
             return _SmtpConnection(self._logged_in(), self._writer)
         except smtplib.SMTPResponseException as error:
@@ -86,8 +95,11 @@ class _SmtpConnection(Connection):
 
     @override
     def send(self, letter: Letter) -> None:
-        recipient = str(letter.mail.recipient)
-        text = self._writer.written(letter, now=datetime.now(UTC)).as_bytes(policy=SMTP_POLICY)
+        self.send_text(self._writer.written(letter, now=datetime.now(UTC)), str(letter.mail.recipient))
+
+    def send_text(self, message: EmailMessage, recipient: str) -> None:
+        """Send a mail as it is written; raise what ``send`` raises."""
+        text = message.as_bytes(policy=SMTP_POLICY)
         try:
             self._smtp.rset()
             # Whom it is from is ours, and no fault of this mail.

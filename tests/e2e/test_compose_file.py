@@ -29,14 +29,22 @@ VARIABLES: Final = {
     "FLOWER_PASSWORD": "flower-password",
 }
 COMPOSITION: Final = read(VARIABLES)
+SERVICES: Final = list(COMPOSITION.services.values())
 OURS: Final = [pytest.param(each, id=each.name) for each in COMPOSITION.ours]
 DOCKERFILE: Final = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
 STAGES: Final = re.split(r"^(?=FROM )", DOCKERFILE, flags=re.MULTILINE)[1:]
 #: Started with `--profile monitoring` alone.
-MONITORING: Final = ("exporter", "prometheus", "grafana")
+MONITORING: Final = ("exporter", "prometheus", "grafana", "jaeger")
 #: And this one with `--profile control`.
 CONTROL: Final = ("flower-control",)
-IMAGES: Final = ("postgres:18", "redis:8", "noteflow-hooks", "prom/prometheus:v3.5.0", "grafana/grafana:12.1.0")
+IMAGES: Final = (
+    "postgres:18",
+    "redis:8",
+    "noteflow-hooks",
+    "prom/prometheus:v3.5.0",
+    "grafana/grafana:12.1.0",
+    "jaegertracing/jaeger:2.11.0",
+)
 
 
 def pins(lock: str) -> set[str]:
@@ -122,6 +130,24 @@ def test_all_our_services_are_one_image(service: Service) -> None:
 def test_a_crash_writes_no_secret_to_disk(service: Service) -> None:
     """No process of ours leaves a core, which would hold keys and endpoints' secrets."""
     assert service.spec["ulimits"] == {"core": 0}
+
+
+def test_no_service_can_take_all_of_the_machine() -> None:
+    """Each has a limit on its memory and its processes; Redis refuses messages before it meets its own."""
+    limits = {each.name: (each.spec.get("mem_limit"), each.spec.get("pids_limit")) for each in SERVICES}
+    assert [name for name, (memory, processes) in limits.items() if not memory or not processes] == []
+    assert limits["redis"][0] == "1g"
+    assert "maxmemory 512mb" in COMPOSITION.spec["configs"]["redis"]["content"]
+
+
+def test_traces_can_be_looked_at_where_figures_are() -> None:
+    """What takes them is of the same profile, under the name that the example and Grafana know."""
+    sources = yaml.safe_load((ROOT / "deploy" / "grafana" / "datasource.yml").read_text())["datasources"]
+    assert "http://jaeger:4318" in (ROOT / ".env.example").read_text()
+    assert {each["url"] for each in sources} == {"http://prometheus:9090", "http://jaeger:16686"}
+    assert COMPOSITION.services["jaeger"].spec["profiles"] == ["monitoring"]
+    for name in ("server", "worker"):
+        assert "OTEL_EXPORTER_OTLP_ENDPOINT" in COMPOSITION.services[name].environment
 
 
 def test_the_databases_log_quotes_no_rows() -> None:
@@ -211,6 +237,7 @@ def test_ports_are_published_on_loopback_alone() -> None:
         "flower-control": ["127.0.0.1:5556:5555"],
         "prometheus": ["127.0.0.1:9090:9090"],
         "grafana": ["127.0.0.1:3000:3000"],
+        "jaeger": ["127.0.0.1:16686:16686"],
     }
 
 
@@ -339,6 +366,6 @@ def test_prometheus_scrapes_what_is_there_by_the_names_that_the_alerts_know() ->
 @pytest.mark.parametrize("name", MONITORING[1:])
 def test_each_file_that_is_mounted_is_there(name: str) -> None:
     """Docker would make an empty folder in its place."""
-    sources = [each.partition(":")[0] for each in COMPOSITION.services[name].spec["volumes"]]
+    sources = [each.partition(":")[0] for each in COMPOSITION.services[name].spec.get("volumes", [])]
     assert all((ROOT / each).is_file() for each in sources if each.startswith("."))
     assert {each for each in sources if not each.startswith(".")} <= set(COMPOSITION.spec["volumes"])

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from noteflow_hooks.cli.doctor.findings import State, looked
+from noteflow_hooks.cli.doctor.mails import server_checks
+from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.domain.mails import MailKind
 from noteflow_hooks.errors import MailRefusedError, MailServerError, MailUnknownError
 from noteflow_hooks.mail.smtp import SmtpServer
 from noteflow_hooks.mail.smtp_url import SmtpAddress
+from noteflow_hooks.settings import Settings
 from tests.support.certificates import authority, authority_pem, self_signed_context, server_context
 from tests.support.contacts import ADDRESS
 from tests.support.letters import WRITER, letter
 from tests.support.smtp_receiver import HANG_UP, SmtpReceiver
+
+if TYPE_CHECKING:
+    from noteflow_hooks.cli.doctor.findings import Verdict
 
 LETTER = letter(MailKind.FAILING)
 LOGIN = ("ops@example.com", "p@ss/word")
@@ -104,3 +114,54 @@ def test_nobody_who_listens_is_a_refusal_of_the_server() -> None:
         port = receiver.port
     with pytest.raises(MailServerError, match=f"127.0.0.1:{port}: ConnectionRefusedError"):
         server(f"smtp://127.0.0.1:{port}").connect()
+
+
+def settings_of(receiver: SmtpReceiver | None) -> Settings:
+    url = None if receiver is None else f"smtp://127.0.0.1:{receiver.port}"
+    return Settings(_env_file=None, smtp_url=url, mail_from="Hooks <hooks@example.com>")
+
+
+def examined(receiver: SmtpReceiver | None) -> Verdict:
+    """Return what `doctor --mail-to` finds of the mail server."""
+    [check] = server_checks(settings_of(receiver), mail_to="ops@example.com")
+    return looked(check)
+
+
+def test_an_operator_can_have_a_mail_sent_to_try_the_settings() -> None:
+    """One mail, from whom the settings say, about no endpoint; the answer does not repeat the whole address."""
+    with SmtpReceiver() as receiver:
+        found = examined(receiver)
+    [mail] = receiver.received
+    assert (found.state, "o…@example.com" in found.found) == (State.OK, True)
+    assert (mail.sender, mail.recipient) == ("hooks@example.com", "ops@example.com")
+    assert mail.message["Subject"] == "Mails of NoteFlow Hooks arrive"
+    assert "noteflow-hooks doctor --mail-to" in mail.text
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [{"MAIL": "550 no such sender"}, {"RCPT": "550 nobody of that name"}, {"DATA": "451 later"}, {".": HANG_UP}],
+    ids=["sender", "recipient", "later", "no answer"],
+)
+def test_a_mail_that_was_asked_for_and_did_not_go_is_a_failure(answers: dict[str, str]) -> None:
+    """Whatever it failed by; who only has the connection looked at is warned, since deliveries flow all the same."""
+    with SmtpReceiver(answers=answers) as receiver:
+        found = examined(receiver)
+        [check] = server_checks(settings_of(receiver))
+        assert looked(check).state is State.OK
+    assert found.state is State.FAILED
+    assert "no mail was sent" in found.found
+
+
+def test_without_a_mail_server_none_can_be_asked_for() -> None:
+    """It says which setting is missing; where nobody asks for a mail, there is nothing to look at."""
+    assert "NOTEFLOW_HOOKS_SMTP_URL is not set" in examined(None).found
+    assert server_checks(settings_of(None)) == []
+
+
+def test_an_address_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is looked at, and none of it is repeated."""
+    assert run(root, ["doctor", "--mail-to", "canary at example"]) != 0
+    said = capsys.readouterr().err
+    assert "--mail-to" in said
+    assert "canary" not in said

@@ -17,6 +17,7 @@ from noteflow_hooks.cli.support.options import as_json
 from noteflow_hooks.cli.support.output import show_json
 from noteflow_hooks.cli.support.screen import screen
 from noteflow_hooks.cli.support.tables import with_text_behind
+from noteflow_hooks.domain.contacts import check_address
 from noteflow_hooks.printable import cell
 
 if TYPE_CHECKING:
@@ -27,15 +28,19 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@example("doctor", "doctor --json")
+@example("doctor", "doctor --json", "doctor --mail-to ops@example.com")
+@click.option("--mail-to", metavar="ADDRESS", help="Send a mail there, by the mail server of the settings.")
 @as_json
-def doctor(*, as_json: bool) -> int:
+def doctor(*, mail_to: str | None, as_json: bool) -> int:
     """Check what deliveries need, in a few seconds, and say what to do where something is wrong.
 
     It looks at the system of the settings, as `serve` and the workers read them; where they name no database, at that
-    of a running `up`. It changes nothing. It exits with 1 if anything has failed; warnings are no failures.
+    of a running `up`. It changes nothing, and sends nothing but the mail that is asked for. It exits with 1 if anything
+    has failed; warnings are no failures.
     """
-    verdicts = _examined(place.find())
+    if mail_to is not None:
+        check_address(mail_to, field="--mail-to")
+    verdicts = _examined(place.find(), mail_to)
     _show(verdicts, as_json=as_json)
     broken = sum(each.state is State.FAILED for each in verdicts.values())
     if broken:
@@ -43,7 +48,7 @@ def doctor(*, as_json: bool) -> int:
     return FAILED if broken else DONE
 
 
-def _examined(there: Place) -> Mapping[str, Verdict]:
+def _examined(there: Place, mail_to: str | None) -> Mapping[str, Verdict]:
     with database.opened(there.settings) as parts, closing(Broker(there.settings)) as redis:
         stored = [
             place.check(there),
@@ -52,7 +57,8 @@ def _examined(there: Place) -> Mapping[str, Verdict]:
             *endpoints.checks(there.settings, parts),
             *mails.checks(there.settings, parts),
         ]
-        return examine([stored, broker.checks(redis), [server.check(there)], mails.server_checks(there.settings)])
+        mail_server = mails.server_checks(there.settings, mail_to=mail_to)
+        return examine([stored, broker.checks(redis), [server.check(there)], mail_server])
 
 
 def _show(verdicts: Mapping[str, Verdict], *, as_json: bool) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.cli.doctor.findings import Check, Verdict, ok, seconds, warning
+from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, seconds, warning
+from noteflow_hooks.domain.contacts import masked_address
 
 if TYPE_CHECKING:
     from noteflow_hooks.parts import DiagnosticParts
@@ -31,9 +32,11 @@ def checks(settings: Settings, parts: DiagnosticParts) -> list[Check]:
     return [look]
 
 
-def server_checks(settings: Settings) -> list[Check]:
-    """Return the check of the mail server, where the settings name one."""
-    return [] if settings.smtp is None else [Check("smtp", lambda: _server(settings), remedy=_SEE)]
+def server_checks(settings: Settings, *, mail_to: str | None = None) -> list[Check]:
+    """Return the check of the mail server, where the settings name one, or a mail is to be sent by it."""
+    if settings.smtp is None and mail_to is None:
+        return []
+    return [Check("smtp", lambda: _server(settings, mail_to), remedy=_SEE)]
 
 
 def mails(found: Mails, *, is_set: bool) -> Verdict:
@@ -56,20 +59,24 @@ def mails(found: Mails, *, is_set: bool) -> Verdict:
     return warning(text, _SEE, numbers) if longest > _LATE or found.given_up_today else ok(text, numbers)
 
 
-def _server(settings: Settings) -> Verdict:
+def _server(settings: Settings, mail_to: str | None) -> Verdict:
     # Imported here: most commands send no mail.
-    from noteflow_hooks.errors import MailServerError  # noqa: PLC0415 - as said
+    from noteflow_hooks.errors import MailError  # noqa: PLC0415 - as said
     from noteflow_hooks.mail.letters import Writer  # noqa: PLC0415 - as said
     from noteflow_hooks.mail.smtp import SmtpServer  # noqa: PLC0415 - as said
     from noteflow_hooks.mail.smtp_url import sender_of  # noqa: PLC0415 - as said
 
     address = settings.smtp
     if address is None:
-        return ok("no mail server is named")
+        return failed("no mail can be sent: NOTEFLOW_HOOKS_SMTP_URL is not set here", _SEE)
     writer = Writer(sender=sender_of(settings.mail_from, address))
+    server = SmtpServer(address, writer, ca_bundle=settings.ca_bundle, timeout_s=_TIMEOUT_S)
     try:
-        SmtpServer(address, writer, ca_bundle=settings.ca_bundle, timeout_s=_TIMEOUT_S).connect().close()
-    except MailServerError as error:
-        # Deliveries flow all the same.
-        return warning(str(error), _SEE)
-    return ok(f"{address} answers")
+        if mail_to is None:
+            server.connect().close()
+            return ok(f"{address} answers")
+        server.send_trial(mail_to)
+    except MailError as error:
+        # Deliveries flow all the same; but a mail that was asked for has not gone.
+        return warning(str(error), _SEE) if mail_to is None else failed(f"no mail was sent: {error}", _SEE)
+    return ok(f"{address} has taken a mail to {masked_address(mail_to)}")

@@ -15,6 +15,13 @@ from tests.support.dashboard import Dashboard
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+#: By how many pixels charts' numbers stand away from the lines that they are of, where it is more than their height.
+_ASKEW: Final = """
+    [...document.querySelectorAll(".plot")].map((plot) => {
+        const [lines, scale] = [".chart", ".scale"].map((each) => plot.querySelector(each).getBoundingClientRect());
+        return Math.max(Math.abs(scale.top - lines.top), Math.abs(scale.bottom - lines.bottom));
+    }).filter((far) => far > 10)
+"""
 #: How high the highest row of a list is.
 _TALLEST: Final = """
     Math.max(0, ...[...document.querySelectorAll("table.rows tbody tr")].map((row) => row.offsetHeight))
@@ -67,6 +74,7 @@ def _check_widths(page: Page) -> None:
     for width in (800, 1089):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, page.url)
+        assert page.evaluate(_ASKEW) == [], (width, page.url)
     page.set_viewport_size({"width": NARROW["width"], "height": NARROW["height"]})
     page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], page.url
@@ -98,8 +106,8 @@ def test_long_texts_break_and_leave_the_others_their_room(browser: Browser) -> N
             for path in [path for path in paths_of(world) if not path.startswith("/replays/new")]:
                 page.goto(dashboard.url + path)
                 assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], path
-                # As wide as tables begin to be, as the pages' names begin to stand beside them, and a laptop.
-                for width in (1089, 1249, 1280):
+                # As wide as tables begin to be, and as the pages' names begin to stand beside them.
+                for width in (1089, 1249):
                     page.set_viewport_size({"width": width, "height": 800})
                     assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, path)
                     assert page.evaluate(_TALLEST) <= 200, (width, path)
