@@ -156,6 +156,7 @@ def test_what_cannot_be_forwarded_is_refused_by_its_option_before_anything_is_sa
         (("--events", "meeting.gone"), "--events: has 'meeting.gone'; allowed are"),
         (("--events", " , "), "--events: names no type"),
         (("--header", "webhook-id: 1"), "--header: 'webhook-id' can't be set"),
+        (("--since", "9999-01-01T00:00:00Z"), "--since: lies ahead"),
     ):
         code, printed, complaint = command("listen", "--forward-to", "http://localhost:1/", *words)
         assert (code, printed, complaint.count("\n")) == (2, "", 1), complaint

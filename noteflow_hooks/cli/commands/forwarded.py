@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime
+from typing import Final
 
 from noteflow_hooks.cli.support import finding
 from noteflow_hooks.cli.support.forwarding import Forwarder, Forwarding, by_option
@@ -10,9 +11,6 @@ from noteflow_hooks.cli.support.remote import client, connector, timestamp
 from noteflow_hooks.errors import InvalidInputError, NoteFlowHooksError
 from noteflow_hooks.printable import escape
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 #: How often a server that is away is tried again.
 _EVERY_S: Final = 1.0
@@ -32,6 +30,8 @@ def forward(
     form: str,
 ) -> None:
     """Post what is told to that URL, until interrupted; ``is_own`` says that the secret was made here."""
+    if since is not None and since > datetime.now(UTC):
+        raise InvalidInputError("--since", "lies ahead; leave it out for what is stored from now on")
     request = pb.WatchEventsRequest(types=_types(events), since=timestamp(since))
     like = None
     if webhook is not None:
