@@ -105,10 +105,11 @@ def schedule(text: str) -> str:
 
 def database(text: str) -> str:
     """Check what needs no libpq, which checks the rest as it connects. Several hosts may be named, each with a port."""
-    parts = urlsplit(text)
-    hosts = parts.netloc.rpartition("@")[2].split(",")
+    # Not by urlsplit: some Pythons refuse several hosts where one is an IPv6 address.
+    scheme, _, rest = text.partition("://")
+    hosts = re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")[2].split(",")
     ports = [host.rpartition("]")[2].partition(":")[2] for host in hosts]
-    if parts.scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
+    if scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
         raise ValueError("no such URL")
     if not all(not port or (port.isdecimal() and 0 < int(port) <= 65535) for port in ports):  # noqa: PLR2004 - the highest port
         raise ValueError("no such port")
