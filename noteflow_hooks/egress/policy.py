@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 #: What a tenant is told. It never names the address: that would reveal what names inside our network resolve to.
 NOT_ALLOWED: Final = "address not allowed"
 #: What whoever registers is told beside that.
-_ALLOWED: Final = "it must be public, or one that the operator allows (NOTEFLOW_HOOKS_EGRESS_ALLOW)"
+_ALLOWED: Final = "it must be public, or one that the operator allows"
 #: How long the look-up of a registration may take: less than the server gives the call, which also uses the database.
 _REGISTRATION_LOOKUP_S: Final = 1.0
 #: What ``localhost`` and the names below it always resolve to (RFC 6761, 6.3).

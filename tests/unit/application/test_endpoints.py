@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -162,7 +163,8 @@ def test_a_change_sets_what_it_names_and_nothing_else(world: World, name: str, v
     )
     after = change(world, before.id, {name: value}).webhook
     assert after == world.stored_webhook(before.id)
-    different = {field for field in after.__slots__ if getattr(after, field) != getattr(before, field)}
+    names = [each.name for each in fields(after)]
+    different = {field for field in names if getattr(after, field) != getattr(before, field)}
     assert different - {"updated_at"} == {name}
     assert getattr(after, name) == stored
 

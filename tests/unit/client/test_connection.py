@@ -57,8 +57,11 @@ def test_nothing_but_grpc_comes_with_the_client() -> None:
 
 
 def strangers(modules: set[str]) -> set[str]:
-    """Return the packages among the modules that are neither Python's own nor ours, nor an editable install's hook."""
-    packages = {name.split(".")[0] for name in modules} - sys.stdlib_module_names
+    """Return the packages among the modules that are neither Python's own nor ours, nor an editable install's hook.
+
+    A distribution's Python may start with modules of its own.
+    """
+    packages = {name.split(".")[0] for name in modules} - sys.stdlib_module_names - {"sitecustomize", "usercustomize"}
     return {name for name in packages if not name.startswith("_")} - {"noteflow_hooks"}
 
 
