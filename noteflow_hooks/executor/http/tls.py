@@ -89,8 +89,8 @@ class Tls:
             # answer is complete.
             return None
         if not read and not self._came.eof:
-            # TLS's close_notify: nothing of what came is left over. At the connection's end Python 3.11.2 reads nothing
-            # too, where later ones raise as above, whatever is left.
+            # TLS's close_notify: nothing of what came is left over. At the connection's end Python 3.11.2 reads
+            # nothing, too, where later ones raise as above, whatever is left.
             self._fed = 0
         return read
 
