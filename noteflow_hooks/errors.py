@@ -250,10 +250,14 @@ class SecretUnavailableError(NoteFlowHooksError):
 class AddressNotAllowedError(NoteFlowHooksError):
     """The endpoint's address is not allowed."""
 
-    def __init__(self, message: str | None = None, *, detail: str = "") -> None:
-        """Take a message for anybody, and details for an operator only: the address, and what would allow it."""
+    def __init__(self, message: str | None = None, *, detail: str = "", allowed: str = "") -> None:
+        """Take a message for anybody, and details for an operator only: the address, and what would allow it.
+
+        ``allowed`` is for whoever registers: which addresses are, where the message does not say so.
+        """
         super().__init__(message)
         self.detail = detail
+        self.allowed = allowed
 
 
 class RenderingError(NoteFlowHooksError):

@@ -1,9 +1,9 @@
 """The index of the idempotency keys is newer than the one of a workspace's events, while there are no events.
 
 A publishing statement looks whether its key is known. Planned while the table is empty, the two indexes cost the same
-to PostgreSQL, which then takes the newer one (``get_relation_info`` in its ``plancat.c``). The older one has all of the
-workspace's events, so that each further event cost more than the one before it, until the table was first analyzed:
-170 µs of PostgreSQL's time at first and 880 after eight thousand events. Now they stay at 125.
+to PostgreSQL, which then takes the newer one (``get_relation_info`` in its ``plancat.c``). That was the workspace's,
+which has all of its events, so that each event cost more than the one before it, until the table was first analyzed:
+170 µs of PostgreSQL's time at first and 880 after eight thousand events. With the keys' index they stay at 125.
 
 Up makes the constraint anew, under the same name, where there is no event yet. Where there are some, the table's
 statistics tell the two indexes apart, and nothing is done. Down has nothing to change back: the schema is the same.

@@ -141,7 +141,10 @@ def check_types(types: Sequence[str]) -> frozenset[str]:
 
 
 def check_start(since: datetime | None, cursor: Position | None, *, now: datetime) -> Position | None:
-    """Return behind what a watch begins, None for now; raise InvalidInputError where that can't be said."""
+    """Return behind what a watch begins, None where it begins with what comes next.
+
+    Raise InvalidInputError where that can't be said.
+    """
     if cursor is None:
         return None if since is None else start_of(since)
     if since is not None:

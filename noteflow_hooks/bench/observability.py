@@ -62,15 +62,14 @@ def everything_on(stage: Stage) -> Values:
         {"OTEL_EXPORTER_OTLP_ENDPOINT": _collector(stage), "OTEL_TRACES_SAMPLER": "parentbased_traceidratio"},
         traced=_SAMPLED,
     )
-    own = stage.publishers
     with without_own_workers(stage), ExitStack() as stack:
+        stack.callback(setattr, stage, "publishers", stage.publishers)
         crews = [(each, *stack.enter_context(_crew(stage, each))) for each in (off, on)]
         for number in range(_TURNS + 1):
             for arm, publishers, pids in crews if number % 2 else reversed(crews):
                 stage.publishers = publishers
                 # The first one makes connections, and is not measured.
                 _take_turn(stage, arm, pids, is_measured=number > 0)
-        stage.publishers = own
     return _values(off, on)
 
 

@@ -21,7 +21,7 @@ _COMMAND: Final = re.compile(r"`([^`]+)`")
 #: How the reason of what a dead one holds begins: with a word for programs, and which one that is.
 _STOPPED: Final = re.compile(r"\Aorder_stopped: delivery ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}) ")
 #: What filters are called where they are shown; the server knows them by the fields' names.
-_LABELS: Final = {
+LABELS: Final = {
     "status_code": "Answered",
     "error_kind": "Failed of",
     "skip_reason": "Skipped because",
@@ -42,7 +42,7 @@ _LABELS: Final = {
     "target_kind": "To a",
     "target_id": "Of the id",
 }
-#: The most changes of an entry that are told in its row, and the most characters of each value.
+#: The most changes of an entry that are told in its row, and the most characters of a change, before and after.
 _MOST: Final = 3
 _LONG: Final = 40
 
@@ -65,7 +65,7 @@ def spoken(text: str) -> Markup:
 def labelled(refusal: str) -> str:
     """Return why filters can't be taken, with the fields called as their labels are."""
     name, colon, rest = refusal.partition(": ")
-    return f"{_LABELS.get(name, name)}{colon}{rest}"
+    return f"{LABELS.get(name, name)}{colon}{rest}"
 
 
 def changes(entry: pb.AuditEntry) -> list[Change]:

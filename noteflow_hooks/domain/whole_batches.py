@@ -126,7 +126,7 @@ class FreshBatch(BatchClaim):
     @property
     @override
     def is_late(self) -> bool:
-        """Nothing of its endpoint's was sent before."""
+        """Its members are new: what stands in an order goes through slots, and is part of no fresh batch."""
         return False
 
     @override

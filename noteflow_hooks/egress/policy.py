@@ -130,7 +130,7 @@ class EgressPolicy:
                 self.addresses(parsed, timeout_s=_REGISTRATION_LOOKUP_S)
         except AddressNotAllowedError as error:
             log.warning("an endpoint at %s was refused: %s", parsed.host, error.detail)
-            problem = f"{error}: {_ALLOWED}" if str(error) == NOT_ALLOWED else str(error)
+            problem = f"{error}: {error.allowed}" if error.allowed else str(error)
             raise InvalidInputError("url", problem) from None
         except (OSError, UnicodeError):
             pass
@@ -148,7 +148,7 @@ class EgressPolicy:
     def _check_addresses(self, url: EndpointUrl, found: Iterable[Address]) -> None:
         for address in found:
             if not self._permits_for(url, address):
-                raise AddressNotAllowedError(NOT_ALLOWED, detail=self._reason(address))
+                raise AddressNotAllowedError(NOT_ALLOWED, detail=self._reason(address), allowed=_ALLOWED)
 
     def _permits_for(self, url: EndpointUrl, address: Address) -> bool:
         if self.permits(address):

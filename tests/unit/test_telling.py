@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 
 import pytest
 
 from noteflow_hooks.client import pb
-from noteflow_hooks.dashboard.telling import changes, labelled, spoken
+from noteflow_hooks.dashboard.telling import LABELS, changes, labelled, spoken
 
 _ID = "01a22b79-bb0e-7111-accb-c877111b85ac"
 
@@ -50,6 +51,9 @@ def test_a_refusal_calls_filters_as_their_labels_do() -> None:
     """What has no label keeps its name."""
     assert labelled("status_code: is 9999; allowed are 100 to 599") == "Answered: is 9999; allowed are 100 to 599"
     assert labelled("page_token: is none") == "page_token: is none"
+    templates = files("noteflow_hooks.dashboard") / "templates"
+    pages = "".join(each.read_text("utf-8") for each in templates.iterdir() if each.name.endswith(".html"))
+    assert [label for label in LABELS.values() if label not in pages] == []
 
 
 def test_few_and_short_changes_are_told_in_their_row() -> None:
